@@ -1,0 +1,1 @@
+"""The terminal front end: the app and the command line."""
