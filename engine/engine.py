@@ -1,0 +1,183 @@
+"""The engine's face: what a front end, a script or a notebook holds.
+
+Everything slow is an async method or a stream of typed events; everything else is a
+read that takes about a millisecond.  Opening an engine imports neither torch nor a
+model: a scanned index is enough to browse, explain, simulate and score.
+
+    async with await Engine.open() as engine:
+        async for event in engine.scan():
+            ...
+        async for event in engine.explain(NeuronId(5, 131)):
+            ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from engine.errors import IndexFormatError
+from engine.events import PipelineEvent, ScanEvent, ScanPublished
+from engine.explanation import Explanation
+from engine.index import MANIFEST, Index
+from engine.neuron import NeuronId
+from engine.paths import default_home, ensure_home, read_pointer
+from engine.scan_request import ScanRequest
+from engine.score import ScoreCard
+
+if TYPE_CHECKING:
+    from engine.store import IndexFacts, Store
+
+STORE = "neuroglass.db"
+
+
+class Engine:
+    """One home folder: its store and one open index. Use :meth:`open`."""
+
+    def __init__(self, home: Path, store: Store, index: Index | None, path: Path | None) -> None:
+        self.home = home
+        self.store = store
+        self.index = index
+        self._path = path
+
+    @classmethod
+    async def open(cls, home: Path | None = None, *, index: Path | None = None) -> Engine:
+        """Open the store and, if there is one, an index.
+
+        Args:
+            home: Folder of everything; None for ``$NEUROGLASS_HOME`` or the platform's.
+            index: An index folder; None for the one scanned last.
+
+        Raises:
+            NeuroglassError: the home can't be used (also as StoreError), or the named
+                index can't be opened. A damaged index that was not named is an
+                error too: silently scanning again would hide it.
+        """
+        import asyncio
+
+        from engine.store import Store
+
+        home = ensure_home(home or default_home())
+        path = index or read_pointer(home)
+        opened = None
+        if index is not None or (path is not None and (path / MANIFEST).exists()):
+            assert path is not None
+            opened = Index.open(path)
+        store = await asyncio.to_thread(Store.open, home / STORE)
+        return cls(home, store, opened, path)
+
+    async def __aenter__(self) -> Engine:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Finish pending writes and close the store."""
+        await self.store.close()
+
+    # -- index
+
+    def reload_index(self) -> Index | None:
+        """Open the newest generation of the current index, in milliseconds.
+
+        Raises:
+            IndexFormatError: it is damaged.
+        """
+        if self._path is None:
+            self._path = read_pointer(self.home)
+        if self._path is not None and (self._path / MANIFEST).exists():
+            self.index = Index.open(self._path)
+        return self.index
+
+    def open_index(self, path: Path) -> Index:
+        """Open another index folder and make it the current one."""
+        self.index = Index.open(path)
+        self._path = path
+        return self.index
+
+    async def scan(self, request: ScanRequest | None = None) -> AsyncIterator[ScanEvent]:
+        """Scan in a child process, streaming events until a terminal one.
+
+        The scan goes on where an earlier one of the same model, text and settings was
+        cut off. Closing the stream stops it after a checkpoint. When a generation is
+        published, :meth:`reload_index` opens it.
+        """
+        from engine.scan_process import scan_in_process
+
+        request = request or ScanRequest()
+        async with aclosing(scan_in_process(request, self.home)) as events:
+            async for event in events:
+                if isinstance(event, ScanPublished):
+                    self._path = Path(event.path)
+                yield event
+
+    def _require_index(self) -> Index:
+        if self.index is None:
+            raise IndexFormatError("Nothing has been scanned yet.", "Start with: neuroglass scan")
+        return self.index
+
+    # -- the method
+
+    async def explain(
+        self,
+        neuron: NeuronId,
+        *,
+        explainer: str = "token-lookup",
+        simulator: str = "token-lookup",
+        split: str = "valid",
+    ) -> AsyncIterator[PipelineEvent]:
+        """Explain one neuron, simulate its held-out records and score the match.
+
+        Closing the stream cancels at once; nothing is saved here (see :meth:`save`).
+
+        Raises:
+            UsageError: no such neuron, explainer or simulator.
+            IndexFormatError: nothing has been scanned yet.
+        """
+        from engine import pipeline
+
+        index = self._require_index()
+        record, means = index.neuron(neuron), index.token_means(neuron)
+        events = pipeline.explain_and_score(
+            record,
+            means,
+            pipeline.explainer(explainer),
+            pipeline.simulator(simulator),
+            split=split,
+        )
+        async with aclosing(events):
+            async for event in events:
+                yield event
+
+    # -- the store
+
+    def index_facts(self) -> IndexFacts:
+        """What the store remembers of the open index."""
+        from engine.store import IndexFacts
+
+        index = self._require_index()
+        return IndexFacts(
+            model_id=index.model_id,
+            model_name=index.model_name,
+            n_layers=index.n_layers,
+            n_neurons=index.n_neurons,
+            index_id=index.index_id,
+            corpus_id=index.corpus_id,
+            path=str(index.path),
+            tokens=index.tokens_scanned,
+            windows=index.windows_scanned,
+            settings=dict(index.manifest["settings"]),
+        )
+
+    async def save(self, explanation: Explanation, card: ScoreCard | None = None) -> int:
+        """Save an explanation with its score; returns its id once it is on disk."""
+        return await self.store.save_explanation(self.index_facts(), explanation, card)

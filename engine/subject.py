@@ -1,0 +1,246 @@
+"""The subject model: loading GPT-2 and reading its MLP neurons.
+
+A neuron's activation is the value that enters the MLP's output projection, after the
+model's own GELU.  For ``gelu_new`` that is the tanh form,
+``0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))``; torch's fused tanh GELU is the
+same function in one pass.  (OpenAI's public activations were made with a cruder
+approximation, so they differ from these by up to about 0.2.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.demo import MODEL_DIR
+from engine.errors import ModelError
+from engine.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    import torch
+
+#: Called for every layer of a forward pass with float32 [batch, position, neuron].
+OnLayer = Callable[[int, "torch.Tensor"], None]
+
+_DTYPES = ("float32", "bfloat16", "float16")
+_FUSED_TANH_GELU = {"gelu_new", "gelu_pytorch_tanh"}
+_REMEDY = (
+    "Give 'demo', a checkpoint directory, or the id of a model in the Hugging Face cache "
+    "(fetch it once with: hf download ID)."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectFacts:
+    """Who the subject model is.
+
+    Attributes:
+        name: As the user named it, for people.
+        model_id: Digest of the weight files: the same weights, the same id.
+        n_layers, n_neurons: Blocks, and MLP neurons in each.
+        vocabulary: Rows of the embedding.
+        positions: Longest input in tokens.
+        activation: The configuration's name of the activation function.
+    """
+
+    name: str
+    model_id: str
+    n_layers: int
+    n_neurons: int
+    vocabulary: int
+    positions: int
+    activation: str
+
+
+class SubjectModel:
+    """A loaded subject model. Use :meth:`load`; one thread at a time."""
+
+    def __init__(
+        self, facts: SubjectFacts, model: Any, tokenizer: Any, end_of_text: int, device: str
+    ) -> None:
+        self.facts = facts
+        self.tokenizer = tokenizer
+        self.end_of_text = end_of_text
+        self.device = device
+        self._model = model
+        self.vocabulary = Vocabulary.from_tokenizer(tokenizer, facts.vocabulary)
+
+    @classmethod
+    def load(
+        cls, name: str = "demo", *, device: str = "auto", dtype: str = "float32"
+    ) -> SubjectModel:
+        """Load the demo model, a checkpoint directory, or a Hugging Face id.
+
+        An id is looked for in the local cache first; the network is asked only if it
+        is not there and ``HF_HUB_OFFLINE`` is not set.  Weights are read from
+        safetensors only, and no code that comes with a model is run.
+
+        Args:
+            device: ``auto`` (CUDA when present, else CPU) or a torch device.
+            dtype: ``float32``, ``bfloat16`` or ``float16``, of weights and arithmetic.
+
+        Raises:
+            ModelError: missing, unreachable, unreadable, or not a GPT-2.
+        """
+        if dtype not in _DTYPES:
+            raise ModelError(f"There is no dtype {dtype!r}.", f"Choose one of {', '.join(_DTYPES)}.")
+        import torch
+        from transformers import AutoTokenizer, GPT2LMHeadModel
+        from transformers.utils import logging as transformers_logging
+
+        transformers_logging.set_verbosity_error()
+        transformers_logging.disable_progress_bar()
+        device = resolve_device(device)
+        folder = locate(name)
+        config = _read_config(folder, name)
+        if not list(folder.glob("*.safetensors")):
+            raise ModelError(
+                f"{name} has no safetensors weights.",
+                "Convert it first: only safetensors are read, since pickled weights can run code.",
+            )
+        try:
+            model = GPT2LMHeadModel.from_pretrained(
+                folder,
+                dtype=getattr(torch, dtype),
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False, use_fast=True
+            )
+            backend = tokenizer.backend_tokenizer
+        except Exception as error:  # transformers raises many kinds; all mean the same here
+            raise ModelError(
+                f"The model in {folder} can't be read: {_first_line(error)}.",
+                "The download may be incomplete; fetch it again.",
+            ) from error
+        backend.encode_special_tokens = True
+        model = model.to(device).eval().requires_grad_(False)
+        if config.get("activation_function", "gelu_new") in _FUSED_TANH_GELU:
+            for block in model.transformer.h:
+                block.mlp.act = torch.nn.GELU(approximate="tanh")
+        inner = config.get("n_inner") or 4 * config["n_embd"]
+        facts = SubjectFacts(
+            name=name,
+            model_id=_weights_digest(folder),
+            n_layers=config["n_layer"],
+            n_neurons=inner,
+            vocabulary=config["vocab_size"],
+            positions=config.get("n_positions", 1024),
+            activation=config.get("activation_function", "gelu_new"),
+        )
+        end_of_text = tokenizer.eos_token_id
+        return cls(
+            facts,
+            model,
+            backend,
+            config.get("eos_token_id", 0) if end_of_text is None else end_of_text,
+            device,
+        )
+
+    def run(self, token_ids: torch.Tensor, on_layer: OnLayer) -> None:
+        """One forward pass without the language-model head.
+
+        Args:
+            token_ids: int64 [batch, position], the end-of-text token included if wanted.
+            on_layer: Called in layer order with the post-activation values, in the
+                model's dtype, [batch, position, neuron]. The tensor may be reused by
+                the pass after the call returns: copy what must be kept.
+        """
+        import torch
+
+        def hook(layer: int) -> Callable[..., None]:
+            def before_projection(_module: Any, inputs: tuple[Any, ...]) -> None:
+                on_layer(layer, inputs[0])
+
+            return before_projection
+
+        handles = [
+            block.mlp.c_proj.register_forward_pre_hook(hook(layer))
+            for layer, block in enumerate(self._model.transformer.h)
+        ]
+        try:
+            with torch.inference_mode():
+                self._model.transformer(input_ids=token_ids.to(self.device), use_cache=False)
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def resolve_device(device: str) -> str:
+    """``auto`` to ``cuda`` or ``cpu``; ModelError for a device that is not there."""
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise ModelError(f"There is no device {device!r}.", "Choose auto, cpu or cuda.") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ModelError("This machine has no usable CUDA device.", "Choose --device cpu.")
+    return device
+
+
+def locate(name: str) -> Path:
+    """The local folder of a model: embedded, a directory, or a Hugging Face snapshot.
+
+    Raises:
+        ModelError: if it is not on this machine and can't be fetched.
+    """
+    if name == "demo":
+        return MODEL_DIR
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists() or name.startswith((".", "/", "~")):
+        raise ModelError(f"There is no checkpoint directory {name}.", _REMEDY)
+    from huggingface_hub import snapshot_download
+
+    wanted = ["*.json", "*.safetensors", "merges.txt"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
+    except Exception as cached:  # not cached: any of several error classes
+        if os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}:
+            raise ModelError(
+                f"{name} is not in the Hugging Face cache, and HF_HUB_OFFLINE is set.", _REMEDY
+            ) from cached
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted, etag_timeout=5))
+    except Exception as error:
+        raise ModelError(
+            f"{name} is not in the Hugging Face cache and can't be fetched: {_first_line(error)}.",
+            _REMEDY,
+        ) from error
+
+
+def _read_config(folder: Path, name: str) -> Mapping[str, Any]:
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{name} has no readable config.json in {folder}.", _REMEDY) from error
+    kind = config.get("model_type")
+    if kind != "gpt2":
+        raise ModelError(f"{name} is a model of type {kind!r}.", "Only GPT-2 models can be read.")
+    return config
+
+
+def _weights_digest(folder: Path) -> str:
+    """SHA-256 over the safetensors files in name order, 32 hex digits."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()[:32]
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".")

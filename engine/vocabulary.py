@@ -1,0 +1,81 @@
+"""Token id to bytes, without a tokenizer.
+
+An index carries its own vocabulary, so that browsing it needs neither the model nor
+``tokenizers``.  Byte-level BPE tokens are byte strings, not text: one token may be a
+third of a character.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """GPT-2's printable stand-in for each byte, reversed (Radford et al. 2019)."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    alphabet = {chr(byte): byte for byte in printable}
+    alphabet.update({chr(256 + i): byte for i, byte in enumerate(others)})
+    return alphabet
+
+
+class Vocabulary:
+    """The bytes of every token id.
+
+    Args:
+        tokens: One byte string per id, ids from zero without gaps.
+    """
+
+    def __init__(self, tokens: Sequence[bytes]) -> None:
+        self._tokens = tuple(tokens)
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def bytes(self, token_id: int) -> bytes:
+        """The bytes of one token. IndexError outside the vocabulary."""
+        return self._tokens[token_id]
+
+    def decode(self, token_ids: Iterable[int]) -> tuple[bytes, ...]:
+        """The bytes of each token, in order."""
+        return tuple(self._tokens[int(i)] for i in token_ids)
+
+    @classmethod
+    def from_tokenizer(cls, tokenizer: Any, size: int) -> Vocabulary:
+        """Read a byte-level ``tokenizers.Tokenizer``; ids it lacks become empty.
+
+        Args:
+            size: Rows of the model's embedding; may exceed the tokenizer's entries.
+        """
+        alphabet = _byte_alphabet()
+        special = {t.content for t in tokenizer.get_added_tokens_decoder().values()}
+        tokens = [b""] * size
+        for text, token_id in tokenizer.get_vocab(with_added_tokens=True).items():
+            if token_id >= size:
+                continue
+            if text in special or any(char not in alphabet for char in text):
+                tokens[token_id] = text.encode()
+            else:
+                tokens[token_id] = bytes(alphabet[char] for char in text)
+        return cls(tokens)
+
+    def save(self, path: Path) -> None:
+        """Write one uint8 ``.npz`` with all bytes end to end and int64 offsets."""
+        offsets = np.cumsum([0, *map(len, self._tokens)], dtype=np.int64)
+        joined = np.frombuffer(b"".join(self._tokens), dtype=np.uint8)
+        with path.open("wb") as file:
+            np.savez(file, joined=joined, offsets=offsets)
+
+    @classmethod
+    def load(cls, path: Path) -> Vocabulary:
+        """Read what :meth:`save` wrote. OSError, ValueError or KeyError if damaged."""
+        with np.load(path, allow_pickle=False) as file:
+            joined: bytes = file["joined"].tobytes()
+            offsets: NDArray[np.int64] = file["offsets"]
+        bounds = offsets.tolist()
+        return cls([joined[a:b] for a, b in zip(bounds, bounds[1:], strict=False)])
