@@ -81,8 +81,10 @@ class BestWindows:
             return
         offered = torch.where(better[:, neurons], keys[:, neurons], -torch.inf).T
         both = torch.cat([self.keys[neurons], offered], dim=1)
-        # Stable, so that of equal keys the one kept first stays, on every machine.
-        chosen = both.sort(dim=1, descending=True, stable=True).indices[:, : self.k]
+        numbers = torch.cat(
+            [self.windows[neurons], windows.expand(len(neurons), len(windows))], dim=1
+        )
+        chosen = _descending(both, numbers)[:, : self.k]
         stays = torch.zeros_like(both, dtype=torch.bool).scatter_(1, chosen, True)
         # Row by row there are as many freed slots as newcomers; -inf offers only ever
         # take the place of slots that are empty themselves, and are left out of both.
@@ -99,7 +101,18 @@ class BestWindows:
 
     def ordered(self) -> torch.Tensor:
         """int64 [N, k]: slots from the largest key to the smallest, empty ones last."""
-        return self.keys.sort(dim=1, descending=True, stable=True).indices
+        return _descending(self.keys, self.windows)
+
+
+def _descending(keys: torch.Tensor, windows: torch.Tensor) -> torch.Tensor:
+    """int64 [n, m]: columns by falling key and, among equal keys, by rising window.
+
+    Windows that begin alike have equal peaks, so ties are real; an order that does not
+    depend on slots gives a resumed scan the same index as an uninterrupted one.
+    """
+    by_window = windows.argsort(dim=1, stable=True)
+    by_key = keys.gather(1, by_window).sort(dim=1, descending=True, stable=True).indices
+    return by_window.gather(1, by_key)
 
 
 @dataclass(frozen=True, slots=True)

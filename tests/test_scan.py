@@ -172,7 +172,9 @@ def test_band_records_lie_in_their_band_and_counts_add_up(scanned, direct) -> No
         peaks = np.array([w[:, neuron.layer, neuron.index].max() for w in direct])
         counts = np.histogram(peaks, edges)[0]
         assert record.statistics.windows_in_band.sum() == len(peaks)
-        assert np.abs(counts - record.statistics.windows_in_band).max() <= 1  # ties at an edge
+        # Windows that begin alike have equal peaks; one on an edge may fall either way.
+        on_edge = sum(int(np.isclose(peaks, edge, atol=1e-4).sum()) for edge in edges[1:-1])
+        assert np.abs(counts - record.statistics.windows_in_band).max() <= on_edge
 
 
 def test_folds_share_no_document_and_are_even(scanned) -> None:
@@ -208,18 +210,14 @@ def test_cancel_keeps_and_the_next_scan_resumes_to_the_same_index(
     scanned, request_: ScanRequest, tmp_path: Path
 ) -> None:
     index, _ = scanned
-    seen = 0
+    events: list[ScanEvent] = []
 
     def cancelled() -> bool:
-        return seen > 12
+        return any(isinstance(event, ScanPublished) for event in events)
 
-    events = []
     for event in run_scan(request_, tmp_path, cancelled):
         events.append(event)
-        seen += 1
-    seen = 0
-    if not isinstance(events[-1], ScanStopped):
-        pytest.skip("the scan was over before it could be cancelled")
+    assert isinstance(events[-1], ScanStopped)
     partial = Index.open(Path(next(e for e in events if isinstance(e, ScanPublished)).path))
     assert not partial.complete and 0 < partial.windows_scanned < partial.windows_total
     assert partial.neuron(NeuronId(0, 0)).windows_scanned == partial.windows_scanned
