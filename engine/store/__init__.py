@@ -1,0 +1,30 @@
+"""Persistence: what was found out about neurons, and what people noted, in SQLite.
+
+The file is meant to be read by others too: plain tables with integer keys and real
+foreign keys, ISO 8601 times, JSON as text, full text search, and views that answer the
+first questions.  ``sqlite3``, sqlite-utils and Datasette can open it while the app runs.
+"""
+
+from engine.store.kinds import (
+    Annotation,
+    Counts,
+    IndexFacts,
+    Order,
+    SearchHit,
+    StoredExplanation,
+    StoredSimulation,
+    StoredSource,
+)
+from engine.store.store import Store
+
+__all__ = [
+    "Annotation",
+    "Counts",
+    "IndexFacts",
+    "Order",
+    "SearchHit",
+    "Store",
+    "StoredExplanation",
+    "StoredSimulation",
+    "StoredSource",
+]

@@ -1,0 +1,237 @@
+"""The store's face: asynchronous writes, immediate reads."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from engine.explanation import Explanation
+from engine.neuron import NeuronId
+from engine.records import Excerpt
+from engine.score import ScoreCard
+from engine.store import reads, writes
+from engine.store.connection import check, connect, open_for_writing, translate
+from engine.store.kinds import (
+    Annotation,
+    Counts,
+    IndexFacts,
+    Order,
+    SearchHit,
+    StoredExplanation,
+    StoredSimulation,
+    StoredSource,
+)
+from engine.store.writer import Writer, closed
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+T = TypeVar("T")
+
+
+class Store:
+    """Explanations, scores, notes, stars and tags in one SQLite file.
+
+    Every write method is one transaction and returns once it is committed: what was
+    acknowledged survives a killed process and, where the disk keeps its word, a power
+    cut.  Cancelling a write's await does not undo the write.  Reads take well under a
+    millisecond to a few milliseconds, see one consistent state, and may be called from
+    any thread, the event loop's included.  Several processes may use one file.
+
+    Every method raises :class:`StoreError` for a full disk, a damaged file, a lock that
+    is never released, or a store that is closed.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        """Use :meth:`open` instead."""
+        self.path = path
+        self._writer = Writer(connection, path)
+        self._local = threading.local()
+        self._readers: weakref.WeakSet[_Reader] = weakref.WeakSet()
+        self._readers_lock = threading.Lock()
+        self._closed = False
+
+    @classmethod
+    def open(cls, path: Path) -> Store:
+        """Open ``path``, or create it; bring an older schema up to date.
+
+        Blocks for about 10 ms, and for about 0.3 s when the schema is created.
+
+        Raises:
+            StoreError: if the folder is missing, the file is damaged, not a database,
+                another program's, written by a newer neuroglass, or not writable, or if
+                the disk is full.  A file that can't be used is left as it was.
+        """
+        path = Path(path).expanduser().absolute()
+        return cls(path, open_for_writing(path))
+
+    # ------------------------------------------------------------ writes
+
+    async def save_index(self, facts: IndexFacts) -> int:
+        """Insert or update an index and its model; the row id of the index."""
+        return await self._write(lambda db: writes.save_index(db, facts))
+
+    async def save_explanation(
+        self,
+        index: IndexFacts,
+        explanation: Explanation,
+        card: ScoreCard | None,
+        evidence: Sequence[Excerpt] = (),
+    ) -> int:
+        """Save an explanation and how it scored, with every simulated record.
+
+        Saving the same again changes nothing; saving it with another card adds that
+        scoring to the ones it has.
+
+        Args:
+            index: What ``explanation.windows`` and the card's windows refer to.
+            card: None when it was not scored.
+            evidence: The excerpts it was written from, as far as they are at hand, for
+                the names of their documents.
+
+        Returns:
+            The row id of the explanation.
+        """
+        return await self._write(
+            lambda db: writes.save_explanation(db, index, explanation, card, evidence)
+        )
+
+    async def set_note(self, model: str, neuron: NeuronId, text: str) -> None:
+        """Replace the neuron's note; blank text removes it."""
+        await self._write(lambda db: writes.set_note(db, model, neuron, text))
+
+    async def set_star(self, model: str, neuron: NeuronId, starred: bool) -> None:
+        """Star the neuron or take its star away."""
+        await self._write(lambda db: writes.set_star(db, model, neuron, starred))
+
+    async def set_tags(self, model: str, neuron: NeuronId, tags: Sequence[str]) -> None:
+        """Replace the neuron's tags."""
+        given = tuple(tags)
+        await self._write(lambda db: writes.set_tags(db, model, neuron, given))
+
+    async def delete_explanation(self, explanation_id: int) -> bool:
+        """Delete an explanation with its scorings; False if there was none."""
+        return await self._write(lambda db: writes.delete_explanation(db, explanation_id))
+
+    async def close(self) -> None:
+        """Write what is still queued, then let go of the file; may be called twice."""
+        self._closed = True
+        with self._readers_lock:
+            readers = list(self._readers)
+        for reader in readers:
+            reader.close()
+        # The writer closes last, so that SQLite folds the log into the file.
+        await asyncio.shield(asyncio.wrap_future(self._writer.close()))
+
+    # ------------------------------------------------------------ reads
+
+    def explanations(self, model: str, neuron: NeuronId) -> list[StoredExplanation]:
+        """The neuron's explanations with their scores, best first, unscored ones last."""
+        return self._read(lambda db: reads.explanations_of(db, model, neuron))
+
+    def explanation(self, explanation_id: int) -> StoredExplanation | None:
+        """One explanation by its row id; None if there is none."""
+        found = self._read(lambda db: reads.load(db, [explanation_id]))
+        return found[0] if found else None
+
+    def list_explanations(
+        self, model: str, *, limit: int = 100, offset: int = 0, order: Order = "best"
+    ) -> list[StoredExplanation]:
+        """A page of the model's explanations."""
+        return self._read(lambda db: reads.list_explanations(db, model, limit, offset, order))
+
+    def best_scores(self, model: str, layer: int) -> dict[int, float]:
+        """Neuron index to its best top-and-random correlation; others are left out."""
+        return self._read(lambda db: reads.best_scores(db, model, layer))
+
+    def annotations(self, model: str, layer: int) -> dict[int, Annotation]:
+        """Neuron index to star, tags and note; neurons without any are left out."""
+        return self._read(lambda db: reads.annotations_of(db, model, layer))
+
+    def starred(self, model: str) -> list[NeuronId]:
+        """The starred neurons by layer and index."""
+        return self._read(lambda db: reads.starred(db, model))
+
+    def card(self, explanation_id: int, scoring_id: int | None = None) -> list[StoredSimulation]:
+        """The records of the current, or the given, scoring in the order scored."""
+        return self._read(lambda db: reads.card(db, explanation_id, scoring_id))
+
+    def sources(self, explanation_id: int) -> list[StoredSource]:
+        """The records that an explanation was written from."""
+        return self._read(lambda db: reads.sources(db, explanation_id))
+
+    def search(self, text: str, limit: int = 50, *, model: str | None = None) -> list[SearchHit]:
+        """Explanations and notes in which every given word begins a word.
+
+        Upper and lower case and accents make no difference.  Any text may be given;
+        text without a letter or digit finds nothing.
+        """
+        return self._read(lambda db: reads.search(db, text, limit, model))
+
+    def counts(self, model: str | None = None) -> Counts:
+        """How much is stored, of one model or of all."""
+        return self._read(lambda db: reads.counts(db, model))
+
+    def indexes(self) -> list[IndexFacts]:
+        """Every index that was ever used here, the latest used first."""
+        return self._read(reads.indexes)
+
+    def check(self) -> None:
+        """Look at every page of the file; about 1 ms per megabyte.
+
+        Raises:
+            StoreError: if the file is damaged.
+        """
+        self._read(lambda db: check(db, self.path))
+
+    # ------------------------------------------------------------ plumbing
+
+    async def _write(self, unit: Callable[[Database], T]) -> T:
+        future = self._writer.submit(unit)
+        return await asyncio.shield(asyncio.wrap_future(future))
+
+    def _read(self, unit: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return self._reader().read(unit)
+        except sqlite3.Error as error:
+            raise (closed() if self._closed else translate(error, self.path)) from error
+
+    def _reader(self) -> _Reader:
+        reader: _Reader | None = getattr(self._local, "reader", None)
+        if self._closed:
+            raise closed()
+        if reader is None:
+            reader = self._local.reader = _Reader(connect(self.path, read_only=True))
+            with self._readers_lock:
+                self._readers.add(reader)
+        return reader
+
+
+class _Reader:
+    """One thread's read-only connection; it ends with its thread or with the store."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()  # against close() from another thread
+
+    def read(self, unit: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``unit`` on one state of the database, however many statements it has."""
+        with self._lock:
+            self._connection.execute("BEGIN")
+            try:
+                return unit(self._connection)
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def __del__(self) -> None:
+        self._connection.close()
