@@ -5,8 +5,8 @@ Settings, and why:
 * WAL, so that readers never wait for the writer, in this process or in another; a
   rollback journal on network file systems, where WAL's shared memory does not work.
 * ``synchronous = FULL``: a commit that was acknowledged survives a power cut, not only
-  a killed process.  Measured at about 0.2 ms more per save than NORMAL, and a person
-  saves a few times a minute.
+  a killed process.  It costs about 0.6 ms more per save than NORMAL (4.8 against 4.1 ms
+  with 20 records, ext4 on a virtual disk), and the event loop waits for neither.
 * ``busy_timeout`` 10 s; writers take the write lock first (``BEGIN IMMEDIATE``), since
   a transaction that reads and then writes fails at once when another process
   committed in between, whatever the timeout.

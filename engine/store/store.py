@@ -39,9 +39,10 @@ class Store:
 
     Every write method is one transaction and returns once it is committed: what was
     acknowledged survives a killed process and, where the disk keeps its word, a power
-    cut.  Cancelling a write's await does not undo the write.  Reads take well under a
-    millisecond to a few milliseconds, see one consistent state, and may be called from
-    any thread, the event loop's included.  Several processes may use one file.
+    cut.  Cancelling a write's await does not undo the write.  Reads see one
+    consistent state and may be called from any thread.  Those of one neuron take under a
+    millisecond; over 36 000 scored explanations, those of a layer take 10 ms, a search
+    30 ms, and a page of the whole model, best first, 0.15 s, which is for a thread.  Several processes may use one file.
 
     Every method raises :class:`StoreError` for a full disk, a damaged file, a lock that
     is never released, or a store that is closed.
@@ -60,7 +61,7 @@ class Store:
     def open(cls, path: Path) -> Store:
         """Open ``path``, or create it; bring an older schema up to date.
 
-        Blocks for about 10 ms, and for about 0.3 s when the schema is created.
+        Blocks for 1 to 10 ms, and for 0.05 to 0.3 s when the schema is created.
 
         Raises:
             StoreError: if the folder is missing, the file is damaged, not a database,
