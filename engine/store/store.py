@@ -42,7 +42,8 @@ class Store:
     cut.  Cancelling a write's await does not undo the write.  Reads see one
     consistent state and may be called from any thread.  Those of one neuron take under a
     millisecond; over 36 000 scored explanations, those of a layer take 10 ms, a search
-    30 ms, and a page of the whole model, best first, 0.15 s, which is for a thread.  Several processes may use one file.
+    30 ms, and a page of the whole model, best first, 0.15 s, which is for a thread.
+    Several processes may use one file.
 
     Every method raises :class:`StoreError` for a full disk, a damaged file, a lock that
     is never released, or a store that is closed.
