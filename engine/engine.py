@@ -13,7 +13,7 @@ model: a scanned index is enough to browse, explain, simulate and score.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
@@ -104,7 +104,7 @@ class Engine:
         self._path = path
         return self.index
 
-    async def scan(self, request: ScanRequest | None = None) -> AsyncIterator[ScanEvent]:
+    async def scan(self, request: ScanRequest | None = None) -> AsyncGenerator[ScanEvent, None]:
         """Scan in a child process, streaming events until a terminal one.
 
         The scan goes on where an earlier one of the same model, text and settings was
@@ -134,7 +134,7 @@ class Engine:
         explainer: str = "token-lookup",
         simulator: str = "token-lookup",
         split: str = "valid",
-    ) -> AsyncIterator[PipelineEvent]:
+    ) -> AsyncGenerator[PipelineEvent, None]:
         """Explain one neuron, simulate its held-out records and score the match.
 
         Closing the stream cancels at once; nothing is saved here (see :meth:`save`).
@@ -180,4 +180,6 @@ class Engine:
 
     async def save(self, explanation: Explanation, card: ScoreCard | None = None) -> int:
         """Save an explanation with its score; returns its id once it is on disk."""
-        return await self.store.save_explanation(self.index_facts(), explanation, card)
+        index = self._require_index()
+        evidence = [index.excerpt(window) for window in explanation.windows]
+        return await self.store.save_explanation(self.index_facts(), explanation, card, evidence)

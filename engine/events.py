@@ -81,9 +81,7 @@ class ScanFailed:
     remedy: str
 
 
-ScanEvent = (
-    ScanStage | ScanProgress | ScanPublished | ScanFinished | ScanStopped | ScanFailed
-)
+ScanEvent = ScanStage | ScanProgress | ScanPublished | ScanFinished | ScanStopped | ScanFailed
 
 # ---------------------------------------------------------------- explain, simulate, score
 
@@ -139,6 +137,4 @@ class PipelineFailed:
     remedy: str
 
 
-PipelineEvent = (
-    PipelineStarted | Word | Explained | RecordSimulated | Scored | PipelineFailed
-)
+PipelineEvent = PipelineStarted | Word | Explained | RecordSimulated | Scored | PipelineFailed

@@ -210,9 +210,7 @@ class IndexWriter:
         np.save(folder / "token_table.npy", self.plan.table)
         np.save(folder / "histogram_edges.npy", histogram_edges())
 
-    def _arrays(
-        self, state: ScanState, complete: bool
-    ) -> list[tuple[str, tuple[int, ...], str]]:
+    def _arrays(self, state: ScanState, complete: bool) -> list[tuple[str, tuple[int, ...], str]]:
         layers, neurons = self.facts.n_layers, self.facts.n_neurons
         n, slots, width = layers * neurons, self.request.keep.total, self.request.window
         first = state.layers[0]

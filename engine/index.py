@@ -65,9 +65,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"{path} can't be read: {error.strerror}.", "Check the file's permissions."
         ) from error
     except ValueError:
-        raise IndexFormatError(
-            f"{path} is damaged.", f"Remove {folder} and scan again."
-        ) from None
+        raise IndexFormatError(f"{path} is damaged.", f"Remove {folder} and scan again.") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise IndexFormatError(f"{folder} is not a neuroglass index.", "Name another folder.")
     if manifest.get("version") != VERSION:

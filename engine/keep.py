@@ -44,9 +44,7 @@ class Keep:
             sizes[fold, Group.TOP] = self.top
             for band in BANDS:
                 sizes[fold, band] = self.band
-            sizes[fold, Group.RANDOM] = (
-                self.random if fold is Fold.SCORE else self.explain_random
-            )
+            sizes[fold, Group.RANDOM] = self.random if fold is Fold.SCORE else self.explain_random
             sizes[fold, Group.BOTTOM] = self.bottom
         slots = {}
         start = 0
@@ -58,4 +56,4 @@ class Keep:
     @property
     def total(self) -> int:
         """Slots per neuron."""
-        return max(part.stop for part in self.slots().values())
+        return sum(part.stop - part.start for part in self.slots().values())

@@ -29,7 +29,5 @@ class NeuronId:
         """
         match = _FORMS.match(text)
         if match is None:
-            raise UsageError(
-                f"{text!r} is not a neuron.", "Write layer and index, such as 5:131."
-            )
+            raise UsageError(f"{text!r} is not a neuron.", "Write layer and index, such as 5:131.")
         return cls(int(match[1]), int(match[2]))

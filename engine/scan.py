@@ -236,9 +236,9 @@ def _forward(
     ids = windows.token_ids[planned.windows].astype(np.int64)
     if skip:
         ids = np.concatenate([np.full((len(ids), 1), subject.end_of_text), ids], axis=1)
-    state.token_counts += torch.bincount(
-        batch.token_rows, minlength=len(state.token_counts)
-    ) * int(batch.fold is Fold.EXPLAIN)
+    state.token_counts += torch.bincount(batch.token_rows, minlength=len(state.token_counts)) * int(
+        batch.fold is Fold.EXPLAIN
+    )
 
     def on_layer(layer: int, activations: torch.Tensor) -> None:
         state.layers[layer].add(batch, activations[:, skip:], scratch)

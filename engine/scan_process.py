@@ -17,7 +17,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def decode(line: str) -> ScanEvent:
     return event
 
 
-async def scan_in_process(request: ScanRequest, home: Path) -> AsyncIterator[ScanEvent]:
+async def scan_in_process(request: ScanRequest, home: Path) -> AsyncGenerator[ScanEvent, None]:
     """Scan in a child process.
 
     Closing the generator, or cancelling the task that reads it, stops the child; it

@@ -88,7 +88,9 @@ class SubjectModel:
             ModelError: missing, unreachable, unreadable, or not a GPT-2.
         """
         if dtype not in _DTYPES:
-            raise ModelError(f"There is no dtype {dtype!r}.", f"Choose one of {', '.join(_DTYPES)}.")
+            raise ModelError(
+                f"There is no dtype {dtype!r}.", f"Choose one of {', '.join(_DTYPES)}."
+            )
         import torch
         from transformers import AutoTokenizer, GPT2LMHeadModel
         from transformers.utils import logging as transformers_logging
@@ -205,14 +207,14 @@ def locate(name: str) -> Path:
 
     wanted = ["*.json", "*.safetensors", "merges.txt"]
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
+        return Path(str(snapshot_download(name, allow_patterns=wanted, local_files_only=True)))
     except Exception as cached:  # not cached: any of several error classes
         if os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}:
             raise ModelError(
                 f"{name} is not in the Hugging Face cache, and HF_HUB_OFFLINE is set.", _REMEDY
             ) from cached
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted, etag_timeout=5))
+        return Path(str(snapshot_download(name, allow_patterns=wanted, etag_timeout=5)))
     except Exception as error:
         raise ModelError(
             f"{name} is not in the Hugging Face cache and can't be fetched: {_first_line(error)}.",

@@ -8,6 +8,7 @@ third of a character.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self._tokens)
 
-    def bytes(self, token_id: int) -> bytes:
+    def token(self, token_id: int) -> bytes:
         """The bytes of one token. IndexError outside the vocabulary."""
         return self._tokens[token_id]
 
@@ -78,4 +79,4 @@ class Vocabulary:
             joined: bytes = file["joined"].tobytes()
             offsets: NDArray[np.int64] = file["offsets"]
         bounds = offsets.tolist()
-        return cls([joined[a:b] for a, b in zip(bounds, bounds[1:], strict=False)])
+        return cls([joined[a:b] for a, b in pairwise(bounds)])

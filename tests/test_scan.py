@@ -156,7 +156,7 @@ def test_token_means_cover_the_explain_fold_alone(scanned, direct) -> None:
             here = ids == means.token_ids[row]
             assert means.counts[row] == here.sum() >= 3
             assert means.means[row] == pytest.approx(values[here].mean(), abs=2e-3)
-            assert means.texts[row] == index.vocabulary.bytes(int(means.token_ids[row]))
+            assert means.texts[row] == index.vocabulary.token(int(means.token_ids[row]))
 
 
 def test_band_records_lie_in_their_band_and_counts_add_up(scanned, direct) -> None:
