@@ -40,8 +40,8 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 #: Documents of the demo text that the shared scan reads, and how much of each.
-DOCUMENTS = 160
-CHARACTERS = 1500
+DOCUMENTS = 120
+CHARACTERS = 1200
 
 
 def _snapshot_folder(cls: type, *, test_location: PyTestLocation) -> str:

@@ -1,0 +1,146 @@
+"""Numbers, JSON and text as the command line prints them."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+    from engine.neuron import NeuronId
+    from engine.score import Baseline, Score
+    from engine.store import Annotation, StoredExplanation
+
+#: Columns where the output is no terminal, so that a pipe gets whole lines of text.
+PIPE_WIDTH = 100
+
+
+def print_json(value: Mapping[str, Any], *, indent: int | None = None) -> None:
+    """One JSON object. Everything outside printable ASCII is escaped, so it is inert."""
+    click.echo(json.dumps(value, indent=indent, allow_nan=False))
+
+
+def console(*, no_color: bool = False, stderr: bool = False) -> Console:
+    """A rich console that interprets no mark-up and guesses no highlights."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(
+        file=stream,
+        no_color=True if no_color else None,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        width=None if stream.isatty() else PIPE_WIDTH,
+    )
+
+
+def number(value: float | None, digits: int = 6) -> float | None:
+    """A JSON number with ``digits`` significant digits; None if it has no value."""
+    if value is None or not math.isfinite(value):
+        return None
+    return float(f"{value:.{digits}g}")
+
+
+def numbers(values: NDArray[np.float32]) -> list[float | None]:
+    """JSON numbers of an array; NaN becomes null."""
+    return [number(value) for value in values.tolist()]
+
+
+def shown(value: float | None, form: str = "+.3f") -> str:
+    """A number for people, a dash when it has no value."""
+    return "—" if value is None or not math.isfinite(value) else format(value, form)
+
+
+def texts(tokens: Sequence[bytes]) -> list[str]:
+    """Tokens for JSON; bytes that are no UTF-8 by themselves become U+FFFD."""
+    return [token.decode("utf-8", "replace") for token in tokens]
+
+
+def neuron_json(neuron: NeuronId) -> dict[str, Any]:
+    """A neuron's name and its parts."""
+    return {"neuron": str(neuron), "layer": neuron.layer, "index": neuron.index}
+
+
+def score_json(score: Score) -> dict[str, Any]:
+    """A score with all that it rests on."""
+    interval = score.interval
+    return {
+        "scope": str(score.scope),
+        "status": str(score.status),
+        "ev_correlation": number(score.ev_correlation),
+        "interval": None
+        if interval is None
+        else {
+            "low": number(interval.low),
+            "high": number(interval.high),
+            "level": interval.level,
+            "resamples": interval.resamples,
+        },
+        "rsquared": number(score.rsquared),
+        "absolute_dev_explained": number(score.absolute_dev_explained),
+        "records": score.records,
+        "tokens": score.tokens,
+        "coverage": number(score.coverage),
+        "message": score.message,
+    }
+
+
+def baseline_json(baseline: Baseline) -> dict[str, Any]:
+    """A baseline with its scores."""
+    return {
+        "name": baseline.name,
+        "description": baseline.description,
+        "scores": [score_json(score) for score in baseline.scores],
+    }
+
+
+def annotation_json(annotation: Annotation) -> dict[str, Any]:
+    """What people added to a neuron."""
+    return {
+        "starred": annotation.starred,
+        "tags": list(annotation.tags),
+        "note": annotation.note,
+    }
+
+
+def explanation_json(stored: StoredExplanation) -> dict[str, Any]:
+    """A saved explanation with the scoring that speaks for it."""
+    return {
+        "id": stored.id,
+        **neuron_json(stored.neuron),
+        "text": stored.text,
+        "explainer": stored.explainer,
+        "settings": dict(stored.settings),
+        "created_at": stored.created_at,
+        "simulator": stored.simulator,
+        "split": stored.split,
+        "scores": [score_json(score) for score in stored.scores],
+        "baselines": [baseline_json(baseline) for baseline in stored.baselines],
+    }
+
+
+def score_line(score: Score) -> str:
+    """One score for people: never the number alone."""
+    parts = [f"{score.scope!s:<15}"]
+    if score.ev_correlation is None:
+        parts.append(f"no score ({score.status})")
+    else:
+        parts.append(f"correlation {shown(score.ev_correlation)}")
+        if score.interval is not None:
+            low, high = shown(score.interval.low), shown(score.interval.high)
+            parts.append(f"[{low}, {high}] at {score.interval.level:.0%}")
+        parts.append(f"R² {shown(score.rsquared)}")
+        parts.append(f"abs. dev. {shown(score.absolute_dev_explained)}")
+    parts.append(f"{score.records} records, {score.tokens:,} tokens")
+    if score.coverage < 1:
+        parts.append(f"{score.coverage:.0%} covered")
+    return "  ".join(parts)
