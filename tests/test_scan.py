@@ -180,9 +180,7 @@ def test_band_records_lie_in_their_band_and_counts_add_up(scanned, direct) -> No
 def test_folds_share_no_document_and_are_even(scanned) -> None:
     index, _ = scanned
     excerpts = [index.excerpt(w) for w in range(index.windows_total)]
-    documents = {
-        fold: {e.document for e in excerpts if e.fold is fold} for fold in Fold
-    }
+    documents = {fold: {e.document for e in excerpts if e.fold is fold} for fold in Fold}
     assert not documents[Fold.EXPLAIN] & documents[Fold.SCORE]
     tokens = {fold: sum(len(e) for e in excerpts if e.fold is fold) for fold in Fold}
     assert 0.8 < tokens[Fold.EXPLAIN] / tokens[Fold.SCORE] < 1.25

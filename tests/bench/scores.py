@@ -47,8 +47,10 @@ async def measure(home: Path | None, count: int, seed: int) -> None:
                             scores[baseline.name, score.scope].append(score)
             seconds.append(time.perf_counter() - start)
         print(f"{index.model_name}: {count} neurons, {index.windows_scanned:,} windows scanned")
-    print(f"{'':22}{'scope':16}{'mean r':>8}{'median':>8}{'95% of mean':>17}{'defined':>9}"
-          f"{'mean r2':>9}{'mean abs':>9}")
+    print(
+        f"{'':22}{'scope':16}{'mean r':>8}{'median':>8}{'95% of mean':>17}{'defined':>9}"
+        f"{'mean r2':>9}{'mean abs':>9}"
+    )
     for (name, scope), rows_ in scores.items():
         values = np.array([s.ev_correlation for s in rows_ if s.ev_correlation is not None])
         line = f"{name:22}{scope.value:16}"
@@ -64,8 +66,9 @@ async def measure(home: Path | None, count: int, seed: int) -> None:
             line += f"{np.mean(found):9.3f}" if found else f"{'-':>9}"
         print(line)
     for scope in Scope:
-        line = "  ".join(f"{lay}: {np.mean(layers[scope, lay]):.3f}" for s, lay in
-                         sorted(layers) if s is scope)
+        line = "  ".join(
+            f"{lay}: {np.mean(layers[scope, lay]):.3f}" for s, lay in sorted(layers) if s is scope
+        )
         print(f"by layer, {scope.value}: {line}")
     print(f"seconds per neuron: median {np.median(seconds):.3f}")
 
