@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -103,6 +104,23 @@ class Engine:
         self.index = Index.open(path)
         self._path = path
         return self.index
+
+    def covers(self, request: ScanRequest) -> bool:
+        """True if the open index is complete and was made by such a request.
+
+        Judged by names, without reading the text or the weights again: cheap enough to
+        ask at every start. A scan judges by content.
+        """
+        index = self.index
+        if index is None or not index.complete:
+            return False
+        settings, keep = index.manifest["settings"], asdict(request.keep)
+        return (
+            index.model_name == request.model
+            and tuple(index.manifest["corpus"]["sources"]) == request.sources
+            and all(settings[name] == getattr(request, name) for name in ScanRequest.IDENTITY)
+            and settings["keep"] == keep
+        )
 
     async def scan(self, request: ScanRequest | None = None) -> AsyncGenerator[ScanEvent, None]:
         """Scan in a child process, streaming events until a terminal one.
