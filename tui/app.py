@@ -1,0 +1,186 @@
+"""The app: opens the engine behind the first paint, owns the jobs, leaves cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import App
+from textual.command import CommandPalette
+from textual.widgets import Input
+
+from engine.errors import NeuroglassError
+from tui.commands import ActionCommands
+from tui.jobs import Jobs
+from tui.messages import EngineOpened, Problem
+from tui.screens.explorer import Explorer
+from tui.theme import DARK, LIGHT, PLAIN, THEMES, Palette, palette
+
+if TYPE_CHECKING:
+    from engine.engine import Engine
+
+EngineFactory = Callable[[], Awaitable["Engine"]]
+
+
+class NeuroglassApp(App[object]):
+    """One screen over one engine. Use :func:`make_app`."""
+
+    TITLE = "neuroglass"
+    CSS_PATH = "app.tcss"
+    COMMANDS: ClassVar = {ActionCommands}
+    ENABLE_COMMAND_PALETTE = True
+    ALLOW_SELECT = False
+
+    def __init__(
+        self,
+        engine_factory: EngineFactory,
+        *,
+        model: str = "demo",
+        sources: tuple[str, ...] = ("demo",),
+        scan: bool = True,
+        theme: str | None = None,
+    ) -> None:
+        colourless = "NO_COLOR" in os.environ
+        super().__init__(ansi_color=True if colourless else None)
+        self.animation_level = "none"
+        self.engine: Engine | None = None
+        self.jobs = Jobs(self._tell)
+        self._factory = engine_factory
+        self._model, self._sources, self._scan = model, sources, scan
+        self._leaving = False
+        for one in THEMES:
+            self.register_theme(one)
+        few = self.console.color_system in (None, "standard")
+        self.theme = theme or (PLAIN if colourless or few else DARK)
+        self.explorer = Explorer()
+
+    @property
+    def palette(self) -> Palette:
+        """The styles that go with the current theme."""
+        return self._palette
+
+    def get_default_screen(self) -> Explorer:
+        return self.explorer
+
+    def watch_theme(self, name: str) -> None:
+        """Take the theme's palette and repaint."""
+        self._palette = palette(self.get_theme(name) or THEMES[0])
+        if self.is_running and self.engine is not None:
+            self.call_after_refresh(self.explorer.repaint)
+
+    def toggle_light(self) -> None:
+        """Switch between the dark and the light theme."""
+        self.theme = DARK if self.theme == LIGHT else LIGHT
+
+    def _tell(self, message: object) -> None:
+        if not self._leaving:
+            self.explorer.post_message(message)  # type: ignore[arg-type]
+
+    # -- opening
+
+    def on_mount(self) -> None:
+        if not self.is_headless:
+            self._listen_for_signals()
+        # The first paint comes first: the engine brings numpy and SQLite along.
+        self.call_after_refresh(self._open)
+
+    def _open(self) -> None:
+        self.run_worker(self._open_engine(), name="open", exit_on_error=True)
+
+    async def _open_engine(self) -> None:
+        try:
+            self.engine = await self._factory()
+        except NeuroglassError as error:
+            self._tell(Problem(error.message, error.remedy, fatal=True))
+            return
+        self._tell(EngineOpened(self.engine))
+        if self.engine.index is None and self._scan:
+            await self.toggle_scan()
+
+    async def toggle_scan(self) -> None:
+        """Start the scan, or stop it and keep what is done."""
+        if self.engine is None:
+            return
+        if self.jobs.scanning:
+            await self.jobs.stop_scan()
+            return
+        index = self.engine.index
+        if index is not None and index.complete and index.model_name == self._model:
+            self.explorer.say("The index is complete.")
+            return
+        from engine.scan_request import ScanRequest
+
+        request = ScanRequest(model=self._model, sources=self._sources, background=True)
+        self.jobs.start_scan(self.engine, request)
+
+    def waiting_text(self) -> tuple[str, ...]:
+        """What an empty screen says, in three lines."""
+        from engine.glyphs import inert
+
+        if not self.jobs.scanning:
+            return ("Nothing has been scanned yet.", "S starts the scan.", "? shows all keys.")
+        return (
+            f"Reading text through the model {inert(self._model)}.",
+            "The first neurons appear here while the scan goes on; it can be left at any time,",
+            "what is done is kept. ? shows all keys.",
+        )
+
+    # -- leaving
+
+    def leave(self) -> None:
+        """Stop the jobs, close the store, exit."""
+        if not self._leaving:
+            if self.jobs.scanning:
+                self.explorer.say("Stopping the scan; what is done is kept.")
+            self._leaving = True
+            self.run_worker(self._leave(), name="leave", exit_on_error=True)
+
+    async def _leave(self) -> None:
+        await self.jobs.close()
+        if self.engine is not None:
+            await self.engine.close()
+        self.exit()
+
+    async def action_quit(self) -> None:
+        """Quit by way of the explorer, which asks about unsaved explanations."""
+        while len(self.screen_stack) > 1:
+            await self.pop_screen()
+        await self.explorer.action_quit()
+
+    def _listen_for_signals(self) -> None:
+        """A closed terminal or a kill ends the app as quitting does, without a question."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            loop.add_signal_handler(number, self.leave)
+
+    def action_command_palette(self) -> None:
+        """The palette with a cursor that does not blink: an idle app sends nothing."""
+        if not CommandPalette.is_open(self):
+            self.push_screen(CommandPalette(id="--command-palette"))
+            self.call_after_refresh(self._calm_palette)
+
+    def _calm_palette(self) -> None:
+        for box in self.screen.query(Input):
+            box.cursor_blink = False
+
+
+def make_app(
+    engine_factory: EngineFactory,
+    *,
+    model: str = "demo",
+    sources: tuple[str, ...] = ("demo",),
+    scan: bool = True,
+    theme: str | None = None,
+) -> NeuroglassApp:
+    """Build the app.
+
+    Args:
+        engine_factory: Opens the engine; called once, after the first paint.
+        model, sources: What a scan reads.
+        scan: Start a scan by itself when there is no index.
+        theme: A theme's name; None chooses by what the terminal can show.
+    """
+    return NeuroglassApp(engine_factory, model=model, sources=sources, scan=scan, theme=theme)

@@ -1,0 +1,55 @@
+"""Starting the app from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import UsageError
+
+if TYPE_CHECKING:
+    from engine.engine import Engine
+
+#: Textual reads these once, when it is imported; what the user has set wins.
+SETTINGS = {"TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0", "TEXTUAL_FPS": "30"}
+
+
+def run_app(
+    home: Path | None = None,
+    index: Path | None = None,
+    model: str = "demo",
+    sources: tuple[str, ...] = ("demo",),
+) -> int:
+    """Run the app until the user leaves; returns the exit code.
+
+    Raises:
+        UsageError: the terminal can't show it.
+    """
+    if os.environ.get("TERM", "dumb") == "dumb" or not sys.stdout.isatty():
+        raise UsageError(
+            "The app needs a terminal that can move its cursor.",
+            "Use the commands instead: neuroglass --help",
+        )
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    from tui.app import make_app
+
+    async def open_engine() -> Engine:
+        def load() -> type[Engine]:
+            # Both take a tenth of a second to import; a thread keeps the keys alive.
+            import engine.store  # noqa: F401
+            from engine.engine import Engine
+
+            return Engine
+
+        return await (await asyncio.to_thread(load)).open(home, index=index)
+
+    app = make_app(open_engine, model=model, sources=sources, scan=index is None)
+    # Over SSH every move of the mouse would be a packet; the terminal's own selection
+    # works when the mouse is left alone.
+    remote = "SSH_CONNECTION" in os.environ or "SSH_TTY" in os.environ
+    app.run(mouse=not remote)
+    return app.return_code or 0

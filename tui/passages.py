@@ -1,0 +1,226 @@
+"""Excerpts prepared for drawing: cells, levels, wrapped lines. Pure, without a widget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from engine.glyphs import Cell, Kind, cells, inert
+from tui.theme import LEVELS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from engine.records import ActivationRecord
+    from engine.score import ScoredRecord
+    from engine.store import StoredSimulation
+    from engine.vocabulary import Vocabulary
+
+    Floats = NDArray[np.float32]
+
+#: The level of a token that has no value; drawn as a question mark.
+MISSING = LEVELS
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Passage:
+    """One excerpt with what is to be seen on it.
+
+    Attributes:
+        window: Row of the window in its index.
+        document: The document's name, made inert.
+        values: True activations, float32 [T].
+        expected: Simulated ones, or None outside the held-out group.
+        normalised: Whether ``expected`` is in normalised units, 0 to 10.
+        correlation, role, failure: Of the held-out record.
+    """
+
+    window: int
+    document: str
+    offset: int
+    tokens: tuple[bytes, ...]
+    values: Floats
+    expected: Floats | None = None
+    normalised: bool = False
+    correlation: float | None = None
+    role: str = ""
+    failure: str = ""
+
+    def peak(self, *, negative: bool = False) -> int:
+        """Position of the strongest token."""
+        return int(self.values.argmin() if negative else self.values.argmax())
+
+
+def from_record(record: ActivationRecord) -> Passage:
+    """A kept record as a passage."""
+    excerpt = record.excerpt
+    return Passage(
+        window=excerpt.window,
+        document=inert(excerpt.document_name),
+        offset=excerpt.offset,
+        tokens=excerpt.tokens,
+        values=record.activations,
+    )
+
+
+def from_scored(record: ScoredRecord) -> Passage:
+    """A held-out record that was scored just now."""
+    excerpt, simulation = record.simulation.excerpt, record.simulation
+    return Passage(
+        window=excerpt.window,
+        document=inert(excerpt.document_name),
+        offset=excerpt.offset,
+        tokens=excerpt.tokens,
+        values=record.activations,
+        expected=simulation.expected,
+        normalised=simulation.scale.startswith("simulated"),
+        correlation=record.ev_correlation,
+        role=record.role,
+        failure=inert(simulation.message),
+    )
+
+
+def from_stored(record: StoredSimulation, vocabulary: Vocabulary) -> Passage:
+    """A held-out record as it was saved."""
+    return Passage(
+        window=record.window,
+        document=inert(record.document_name),
+        offset=record.offset,
+        tokens=vocabulary.decode(record.token_ids),
+        values=record.activations,
+        expected=record.expected,
+        normalised=record.scale.startswith("simulated"),
+        correlation=record.ev_correlation,
+        role=record.role,
+        failure=inert(record.message),
+    )
+
+
+def worst(passages: Sequence[Passage]) -> int | None:
+    """The held-out passage with the lowest correlation; None if none has any."""
+    defined = [(p.correlation, i) for i, p in enumerate(passages) if p.correlation is not None]
+    return min(defined)[1] if defined else None
+
+
+def levels(values: Floats, maximum: float, minimum: float) -> list[int]:
+    """Signed levels, -8 to 8, on a logarithmic scale; NaN is :data:`MISSING`.
+
+    With x = v / maximum, position 0.05 + 0.95 log10(1 + 9 x) of the ramp: small
+    activations stay visible beside rare huge ones. Negative values are measured
+    against ``minimum`` in the same way.
+    """
+    import numpy as np
+
+    known = np.nan_to_num(values.astype(np.float64), nan=0.0)
+    share = np.where(
+        known >= 0,
+        known / maximum if maximum > 0 else 0.0,
+        known / minimum if minimum < 0 else 0.0,
+    )
+    place = 0.05 + 0.95 * np.log10(1 + 9 * np.clip(share, 0, 1))
+    level = np.minimum((place * LEVELS).astype(int), LEVELS - 1)
+    signed = np.where(known >= 0, level, -level)
+    out: list[int] = np.where(np.isnan(values), MISSING, signed).tolist()
+    return out
+
+
+def level_floor(level: int, extreme: float) -> float:
+    """The smallest value that reaches a level: the inverse of :func:`levels`."""
+    if level == 0:
+        return 0.0
+    share: float = (10 ** ((level / LEVELS - 0.05) / 0.95) - 1) / 9
+    return max(share, 0.0) * extreme
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """A passage laid out for a width.
+
+    Attributes:
+        cells: One per token.
+        levels: Signed level of each token.
+        expected: Signed level of each simulated value, or None.
+        lines: Token ranges, one per line of text.
+        peak: The strongest token.
+    """
+
+    passage: Passage
+    cells: tuple[Cell, ...]
+    levels: list[int]
+    expected: list[int] | None
+    lines: list[tuple[int, int]]
+    peak: int
+
+    def line_of(self, token: int) -> int:
+        """Which line a token is on."""
+        return next(n for n, (_, stop) in enumerate(self.lines) if token < stop)
+
+    def shown(self, token: int, line: int) -> tuple[str, int]:
+        """Text and width of a token on its line: no space at a line's start."""
+        cell = self.cells[token]
+        if token == self.lines[line][0] and cell.width > 1 and cell.text.startswith(" "):
+            return cell.text[1:], cell.width - 1
+        return cell.text, cell.width
+
+
+def lay_out(
+    passage: Passage, width: int, maximum: float, minimum: float, *, negative: bool = False
+) -> Block:
+    """Prepare a passage for ``width`` cells of text.
+
+    Args:
+        negative: Colour negative values too and call the lowest token the peak.
+    """
+    shown = cells(passage.tokens)
+    low = minimum if negative else 0.0
+    expected = None
+    if passage.expected is not None:
+        expected = levels(passage.expected, 10.0 if passage.normalised else maximum, low)
+    return Block(
+        passage,
+        shown,
+        levels(passage.values, maximum, low),
+        expected,
+        wrap(shown, width),
+        passage.peak(negative=negative),
+    )
+
+
+def wrap(shown: Sequence[Cell], width: int) -> list[tuple[int, int]]:
+    """Break cells into lines, at word starts where possible. Ranges of tokens."""
+    lines: list[tuple[int, int]] = []
+    start = used = 0
+    for begin, end in _words(shown):
+        size = sum(cell.width for cell in shown[begin:end])
+        if used and used + size > width:
+            lines.append((start, begin))
+            start, used = begin, 0
+        if not used and shown[begin].text.startswith(" "):
+            size -= 1
+        if size <= width:
+            used += size
+            continue
+        for token in range(begin, end):  # a word longer than a line
+            if used and used + shown[token].width > width:
+                lines.append((start, token))
+                start, used = token, 0
+            used += shown[token].width
+    if start < len(shown):
+        lines.append((start, len(shown)))
+    return lines
+
+
+def _words(shown: Sequence[Cell]) -> list[tuple[int, int]]:
+    apart = (Kind.SPACE, Kind.BREAK)
+    starts = [
+        i
+        for i, cell in enumerate(shown)
+        if i == 0
+        or cell.kind in apart
+        or shown[i - 1].kind in apart
+        or cell.text.startswith(" ")
+        or cell.width > len(cell.text)  # East Asian text has no spaces to break at
+    ]
+    return list(zip(starts, [*starts[1:], len(shown)], strict=True))

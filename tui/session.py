@@ -1,0 +1,204 @@
+"""What the user is looking at, without any widget: current neuron, order, groups, results.
+
+Pure values and functions, so that they are tested without a terminal.  The engine's
+types are named for the type checker alone: importing this loads neither numpy nor the
+engine, which the first paint has no time for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from engine.neuron import NeuronId
+
+if TYPE_CHECKING:
+    from engine.explanation import Explanation
+    from engine.index import Index, LayerStatistics
+    from engine.records import NeuronRecord, TokenMeans
+    from engine.score import ScoreCard, ScoredRecord
+    from engine.store import Annotation, StoredExplanation, StoredSimulation
+
+
+class Sort(StrEnum):
+    """Orders of the neuron list; each is worded as the list says it."""
+
+    INDEX = "by index"
+    STRONGEST = "strongest first"
+    SPARSEST = "sparsest first"
+    EXPLAINED = "best explained first"
+    STARRED = "starred first"
+
+    def next(self) -> Sort:
+        """The order after this one."""
+        orders = list(Sort)
+        return orders[(orders.index(self) + 1) % len(orders)]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTab:
+    """A group of excerpts: the engine's name of it, two labels and a description."""
+
+    key: str
+    label: str
+    short: str
+    description: str
+
+
+HELD_OUT = "held-out"
+#: Keys but the last are values of :class:`engine.records.Group`.
+GROUPS: tuple[GroupTab, ...] = (
+    GroupTab("top", "Top", "Top", "strongest windows"),
+    GroupTab("band-3", ".99–.999", ".999", "window maximum between the .99 and .999 quantiles"),
+    GroupTab("band-2", ".9–.99", ".99", "window maximum between the .9 and .99 quantiles"),
+    GroupTab("band-1", ".5–.9", ".9", "window maximum between the .5 and .9 quantiles"),
+    GroupTab("band-0", "0–.5", ".5", "window maximum below the median"),
+    GroupTab("random", "Random", "Rand", "windows drawn at random"),
+    GroupTab("bottom", "Negative", "Neg", "most negative windows"),
+    GroupTab(HELD_OUT, "Held-out", "Held", "what the score rests on: real above simulated"),
+)
+
+
+@dataclass(slots=True)
+class Result:
+    """A running or finished explanation of one neuron, kept until the app ends.
+
+    Attributes:
+        words: What has streamed in so far.
+        stage: What it is doing, for people; empty when it has ended.
+        failure: Message and remedy, empty while all is well.
+        saved: Row in the store, None while unsaved.
+    """
+
+    neuron: NeuronId
+    words: list[str] = field(default_factory=list)
+    stage: str = ""
+    failure: str = ""
+    explanation: Explanation | None = None
+    card: ScoreCard | None = None
+    records: list[ScoredRecord] = field(default_factory=list)
+    saved: int | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether more is to come."""
+        return bool(self.stage)
+
+    @property
+    def unsaved(self) -> bool:
+        """Whether quitting would lose something."""
+        return self.explanation is not None and self.saved is None and not self.running
+
+
+@dataclass(slots=True)
+class LayerView:
+    """One layer as the list shows it."""
+
+    layer: int
+    statistics: LayerStatistics
+    scores: Mapping[int, float]
+    annotations: Mapping[int, Annotation]
+
+
+@dataclass(slots=True)
+class NeuronView:
+    """One neuron as the panes show it; read in one go from index and store."""
+
+    record: NeuronRecord
+    means: TokenMeans
+    saved: Sequence[StoredExplanation]
+    held_out: Sequence[StoredSimulation]
+    annotation: Annotation | None
+
+
+def read_layer(index: Index, store: object, layer: int) -> LayerView:
+    """Read a layer's columns, best scores and annotations (a few milliseconds)."""
+    from engine.store import Store
+
+    assert isinstance(store, Store)
+    return LayerView(
+        layer,
+        index.layer(layer),
+        store.best_scores(index.model_id, layer),
+        store.annotations(index.model_id, layer),
+    )
+
+
+def read_neuron(index: Index, store: object, neuron: NeuronId) -> NeuronView:
+    """Read everything about one neuron (a few milliseconds)."""
+    from engine.store import Store
+
+    assert isinstance(store, Store)
+    saved = store.explanations(index.model_id, neuron)
+    best = saved[0] if saved else None
+    # Another corpus has other windows; its excerpts would be shown with foreign text.
+    held_out = store.card(best.id) if best is not None and best.scores else []
+    annotations = store.annotations(index.model_id, neuron.layer)
+    return NeuronView(
+        index.neuron(neuron),
+        index.token_means(neuron),
+        saved,
+        held_out,
+        annotations.get(neuron.index),
+    )
+
+
+def ordered(view: LayerView, sort: Sort, pinned: Iterable[int] = ()) -> list[int]:
+    """Neuron indices in the list's order; ties keep the order of their index.
+
+    Args:
+        pinned: Neurons with an unsaved result, which count as explained.
+    """
+    columns = view.statistics
+    count = len(columns.maximum)
+    if sort is Sort.STRONGEST:
+        return [int(i) for i in (-columns.maximum).argsort(kind="stable")]
+    if sort is Sort.SPARSEST:
+        # A neuron that never fires is not sparse but dead: those come last.
+        shares = columns.fraction_active.tolist()
+        return sorted(range(count), key=lambda i: (shares[i] <= 0, shares[i]))
+    if sort is Sort.EXPLAINED:
+        waiting = set(pinned)
+        return sorted(
+            range(count),
+            key=lambda i: (i not in view.scores and i not in waiting, -view.scores.get(i, -1.0)),
+        )
+    if sort is Sort.STARRED:
+        stars = {i for i, note in view.annotations.items() if note.starred}
+        return sorted(range(count), key=lambda i: i not in stars)
+    return list(range(count))
+
+
+@dataclass(slots=True)
+class Session:
+    """Where the user is, and what was found out but not saved."""
+
+    neuron: NeuronId = field(default_factory=lambda: NeuronId(0, 0))
+    sort: Sort = Sort.INDEX
+    group: str = "top"
+    results: dict[NeuronId, Result] = field(default_factory=dict)
+
+    def unsaved(self) -> list[Result]:
+        """Results that quitting would lose, in order of neurons."""
+        return [result for _, result in sorted(self.results.items()) if result.unsaved]
+
+    @property
+    def running(self) -> Result | None:
+        """The explanation under way, if any; one runs at a time."""
+        return next((result for result in self.results.values() if result.running), None)
+
+
+def clock(seconds: float) -> str:
+    """``0:21``, ``12:05``, ``3:07:00``."""
+    whole = max(0, round(seconds))
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def number(value: float | None, places: int = 2) -> str:
+    """A score or an activation; an en dash when there is none."""
+    if value is None or value != value:
+        return "–"
+    return f"{value:.{places}f}"

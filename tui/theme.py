@@ -1,0 +1,280 @@
+"""Colours: three themes and what each part of the screen is drawn with.
+
+Every colour of the two own themes is a member of the xterm 256 palette, because that
+is what a terminal over SSH usually has: truecolor and 256 colours then agree.  With 16
+colours or none, activation is told by attributes alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.color import Color
+from rich.style import Style
+from textual.theme import Theme
+
+LEVELS = 9
+#: Heights of a bar by level, so that strength is never told by colour alone.
+BARS = " ▁▂▃▄▅▆▇█"
+
+DARK, LIGHT, PLAIN = "neuroglass-dark", "neuroglass-light", "neuroglass-plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """Styles of everything drawn by lines.
+
+    Attributes:
+        text, dim, faint: Reading text, secondary text, and what may be overlooked.
+        strong: Headings and numbers that matter.
+        accent: The one accent colour.
+        error: Failures.
+        selected: The list's current row.
+        cursor: The token under the cursor.
+        heat, cold: Token styles for levels 0 to 8, of positive and negative values.
+        heat_bars, cold_bars: The same levels as foregrounds, for bars.
+    """
+
+    text: Style
+    dim: Style
+    faint: Style
+    strong: Style
+    accent: Style
+    error: Style
+    selected: Style
+    cursor: Style
+    heat: tuple[Style, ...]
+    cold: tuple[Style, ...]
+    heat_bars: tuple[Style, ...]
+    cold_bars: tuple[Style, ...]
+
+    def level(self, level: int) -> Style:
+        """The token style of a signed level."""
+        return self.heat[level] if level >= 0 else self.cold[-level]
+
+    def bar(self, level: int) -> Style:
+        """The bar style of a signed level."""
+        return self.heat_bars[level] if level >= 0 else self.cold_bars[-level]
+
+
+@dataclass(frozen=True, slots=True)
+class _Colours:
+    background: str
+    text: str
+    dim: str
+    faint: str
+    strong: str
+    accent: str
+    error: str
+    selected: str
+    heat: tuple[str, ...]  # backgrounds of levels 1 to 8
+    cold: tuple[str, ...]
+    ink: str  # text on a fill of the other lightness
+    turn: int  # first level that is written with ``ink``
+    cold_turn: int
+
+
+# Perceived lightness rises evenly along each ramp: ember to yellow, night to ice.
+_DARK = _Colours(
+    background="#121212",
+    text="#c6c6c6",
+    dim="#8a8a8a",
+    faint="#585858",
+    strong="#eeeeee",
+    accent="#ffaf5f",
+    error="#ff8787",
+    selected="#303030",
+    heat=(
+        "#262626",
+        "#5f0000",
+        "#870000",
+        "#af5f00",
+        "#d75f00",
+        "#ff8700",
+        "#ffaf00",
+        "#ffd75f",
+    ),
+    cold=(
+        "#262626",
+        "#00005f",
+        "#000087",
+        "#005f87",
+        "#0087af",
+        "#00afd7",
+        "#5fd7ff",
+        "#afffff",
+    ),
+    ink="#121212",
+    turn=5,
+    cold_turn=5,
+)
+_LIGHT = _Colours(
+    background="#ffffff",
+    text="#303030",
+    dim="#626262",
+    faint="#a8a8a8",
+    strong="#080808",
+    accent="#af5f00",
+    error="#af0000",
+    selected="#e4e4e4",
+    heat=(
+        "#ffffd7",
+        "#ffd7af",
+        "#ffd787",
+        "#ffaf5f",
+        "#ff875f",
+        "#ff5f00",
+        "#d70000",
+        "#870000",
+    ),
+    cold=(
+        "#d7ffff",
+        "#afd7ff",
+        "#87d7ff",
+        "#87afff",
+        "#5f87ff",
+        "#005fff",
+        "#0000d7",
+        "#000087",
+    ),
+    ink="#ffffff",
+    turn=7,
+    cold_turn=6,
+)
+
+
+def _theme(name: str, colours: _Colours, dark: bool) -> Theme:
+    return Theme(
+        name=name,
+        primary=colours.accent,
+        secondary=colours.dim,
+        accent=colours.accent,
+        warning=colours.accent,
+        error=colours.error,
+        success=colours.accent,
+        foreground=colours.text,
+        background=colours.background,
+        surface=colours.background,
+        panel=colours.selected,
+        boost=colours.selected,
+        dark=dark,
+        variables={
+            "rule": colours.selected,
+            "input-cursor-background": colours.accent,
+            "input-cursor-foreground": colours.background,
+            "input-cursor-text-style": "none",
+            "block-cursor-background": colours.selected,
+            "block-cursor-foreground": colours.strong,
+            "block-cursor-text-style": "none",
+        },
+    )
+
+
+_PLAIN_THEME = Theme(
+    name=PLAIN,
+    ansi=True,
+    primary="ansi_default",
+    secondary="ansi_default",
+    warning="ansi_default",
+    error="ansi_default",
+    success="ansi_default",
+    accent="ansi_default",
+    foreground="ansi_default",
+    background="ansi_default",
+    surface="ansi_default",
+    panel="ansi_default",
+    boost="ansi_default",
+    variables={
+        "rule": "ansi_default",
+        "ansi-background": "ansi_black",
+        "ansi-foreground": "ansi_white",
+        "border-blurred": "ansi_default",
+        "block-cursor-foreground": "ansi_black",
+        "block-cursor-background": "ansi_white",
+        "input-cursor-background": "ansi_white",
+        "input-cursor-foreground": "ansi_black",
+        "input-cursor-text-style": "none",
+        "input-selection-background": "ansi_white",
+        "input-selection-foreground": "ansi_black",
+        "screen-selection-background": "ansi_white",
+        "screen-selection-foreground": "ansi_black",
+    },
+)
+
+THEMES: tuple[Theme, ...] = (
+    _theme(DARK, _DARK, True),
+    _theme(LIGHT, _LIGHT, False),
+    _PLAIN_THEME,
+)
+
+
+def _coloured(colours: _Colours, background: str) -> Palette:
+    def on(colour: str, ground: str = background, bold: bool | None = None) -> Style:
+        return Style(color=colour, bgcolor=ground, bold=bold)
+
+    def fills(ramp: tuple[str, ...], turn: int) -> tuple[Style, ...]:
+        return (
+            on(colours.text),
+            *(
+                on(colours.ink if level >= turn else colours.strong, fill)
+                for level, fill in enumerate(ramp, start=1)
+            ),
+        )
+
+    return Palette(
+        text=on(colours.text),
+        dim=on(colours.dim),
+        faint=on(colours.faint),
+        strong=on(colours.strong, bold=True),
+        accent=on(colours.accent),
+        error=on(colours.error),
+        selected=on(colours.strong, colours.selected),
+        cursor=on(background, colours.strong, bold=True),
+        heat=fills(colours.heat, colours.turn),
+        cold=fills(colours.cold, colours.cold_turn),
+        heat_bars=tuple(on(colour) for colour in (colours.faint, *colours.heat)),
+        cold_bars=tuple(on(colour) for colour in (colours.faint, *colours.cold)),
+    )
+
+
+def _plain() -> Palette:
+    """No colour at all: dim, plain, underlined, bold, reverse."""
+    levels = (
+        Style(dim=True),
+        Style(),
+        Style(),
+        Style(underline=True),
+        Style(underline=True),
+        Style(bold=True, underline=True),
+        Style(bold=True, underline=True),
+        Style(reverse=True),
+        Style(reverse=True),
+    )
+    bars = (Style(dim=True), *(Style() for _ in range(LEVELS - 1)))
+    return Palette(
+        text=Style(),
+        dim=Style(dim=True),
+        faint=Style(dim=True),
+        strong=Style(bold=True),
+        accent=Style(bold=True),
+        error=Style(bold=True),
+        selected=Style(reverse=True),
+        cursor=Style(reverse=True, bold=True, italic=True, underline=True),
+        heat=levels,
+        cold=levels,
+        heat_bars=bars,
+        cold_bars=bars,
+    )
+
+
+def palette(theme: Theme) -> Palette:
+    """The palette that goes with a theme; any of Textual's own may be chosen too."""
+    if theme.ansi:
+        return _plain()
+    colours = _DARK if theme.dark else _LIGHT
+    background = theme.background or colours.background
+    try:
+        Color.parse(background)
+    except ValueError:
+        background = colours.background
+    return _coloured(colours, background)

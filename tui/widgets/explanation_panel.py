@@ -1,0 +1,195 @@
+"""The right-hand panel: explanation, score, saved ones, note, facts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from engine.glyphs import inert
+from tui.session import NeuronView, Result, number
+from tui.theme import Palette
+from tui.widgets.facts import facts
+from tui.widgets.pane import Pane, Span
+from tui.widgets.rows import Rows, heading, paragraph, score_row
+
+if TYPE_CHECKING:
+    from engine.score import Baseline, Score
+    from engine.store import StoredExplanation
+
+
+class ExplanationPanel(Pane, can_focus=True):
+    """Everything about one neuron that is not an excerpt; scrolls by pages."""
+
+    DEFAULT_CSS = "ExplanationPanel { height: 1fr; }"
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._view: NeuronView | None = None
+        self._result: Result | None = None
+        self._top = 0
+        self._length = 0
+
+    def show(self, view: NeuronView | None, result: Result | None) -> None:
+        """Show a neuron; ``result`` is the running or unsaved explanation, if any."""
+        if view is None or self._view is None or view.record.neuron != self._view.record.neuron:
+            self._top = 0
+        self._view, self._result = view, result
+        self.redraw()
+
+    def move(self, direction: str) -> None:
+        """Scroll as the action of that name says."""
+        height = self.size.height
+        steps = {
+            "down": height // 2,
+            "up": -(height // 2),
+            "half_down": height // 2,
+            "half_up": -(height // 2),
+            "page_down": height - 1,
+            "page_up": -(height - 1),
+            "home": -self._length,
+            "end": self._length,
+        }
+        self._top += steps.get(direction, 0)
+        self.redraw()
+
+    def on_mouse_scroll_down(self) -> None:
+        self.move("half_down")
+
+    def on_mouse_scroll_up(self) -> None:
+        self.move("half_up")
+
+    def on_focus(self) -> None:
+        self.redraw()
+
+    def on_blur(self) -> None:
+        self.redraw()
+
+    def build(self, width: int, height: int) -> list[list[Span]]:
+        if self._view is None:
+            return []
+        palette = self.palette
+        rows = self._explanation(width, palette)
+        rows += self._note(width, palette)
+        rows += self._others(width, palette)
+        rows += [[], *facts(self._view, width, palette)]
+        if self.has_focus:
+            rows[0] = [(rows[0][0][0], palette.accent), *rows[0][1:]]
+        self._length = len(rows)
+        self._top = max(0, min(self._top, len(rows) - height))
+        shown = rows[self._top : self._top + height]
+        if self._top + height < len(rows):
+            more = f" {len(rows) - self._top - height + 1} more lines"
+            shown[-1] = [(more, palette.faint)]
+        return shown
+
+    # -- sections
+
+    def _explanation(self, width: int, palette: Palette) -> Rows:
+        result, view = self._result, self._view
+        assert view is not None
+        if result is not None:
+            return _fresh(result, width, palette)
+        if view.saved:
+            return _stored(view.saved[0], width, palette)
+        return [
+            *heading("Explanation", "", width, palette),
+            [(" None yet. ", palette.dim), ("e", palette.accent), (" explains.", palette.dim)],
+        ]
+
+    def _note(self, width: int, palette: Palette) -> Rows:
+        annotation = self._view.annotation if self._view is not None else None
+        if annotation is None or not (annotation.note or annotation.tags):
+            return []
+        rows: Rows = [[], *heading("Note", " ".join(map(inert, annotation.tags)), width, palette)]
+        for line in annotation.note.splitlines():
+            rows += paragraph(line, width, palette)
+        return rows
+
+    def _others(self, width: int, palette: Palette) -> Rows:
+        assert self._view is not None
+        saved = list(self._view.saved)
+        if self._result is None:
+            saved = saved[1:]
+        elif self._result.saved is not None:
+            saved = [one for one in saved if one.id != self._result.saved]
+        if not saved:
+            return []
+        rows: Rows = [[], *heading("Also saved", str(len(saved)), width, palette)]
+        for one in saved[:5]:
+            text = inert(one.text)
+            room = width - 8
+            cut = text if len(text) <= room else text[: room - 1] + "…"
+            rows.append([(f" {number(one.ev_correlation):>5} ", palette.text), (cut, palette.dim)])
+        return rows
+
+
+def _fresh(result: Result, width: int, palette: Palette) -> Rows:
+    explanation = result.explanation
+    note = result.stage or ("saved" if result.saved is not None else "not saved")
+    if result.failure and explanation is None:
+        note = ""
+    rows = heading("Explanation", note, width, palette)
+    text = explanation.text if explanation is not None else "".join(result.words)
+    if text:
+        rows += paragraph(text, width, palette)
+    if result.failure:
+        lines = paragraph(result.failure, width, palette)
+        rows += [[(line[0][0], palette.error)] for line in lines]
+    card = result.card
+    if card is not None:
+        rows += [
+            [],
+            *_scores(card.scores, card.baselines, width, palette),
+            [(f" {card.simulator} simulated, {card.split} split", palette.faint)],
+        ]
+    return rows
+
+
+def _stored(stored: StoredExplanation, width: int, palette: Palette) -> Rows:
+    rows = heading("Explanation", f"saved {stored.created_at[:10]}", width, palette)
+    rows += paragraph(stored.text, width, palette)
+    if not stored.scores:
+        return [*rows, [(" Not scored.", palette.dim)]]
+    by = f" {inert(stored.simulator or 'unknown')} simulated, {stored.split} split"
+    return [
+        *rows,
+        [],
+        *_scores(stored.scores, stored.baselines, width, palette),
+        [(by, palette.faint)],
+    ]
+
+
+def _scores(
+    scores: Sequence[Score], baselines: Sequence[Baseline], width: int, palette: Palette
+) -> Rows:
+    rows: Rows = []
+    names = {"top-and-random": "score", "random-only": "random only"}
+    for score in scores:
+        rows.append(score_row(names.get(score.scope, str(score.scope)), score, palette))
+    for score in scores:
+        if score.status != "ok":
+            why = f"{score.scope}: {score.status}. {score.message}"
+            rows += paragraph(why, width, palette, quiet=True)
+    main = scores[0]
+    rows += [
+        _pair("r²", number(main.rsquared), "abs dev", number(main.absolute_dev_explained), palette),
+        _pair("records", str(main.records), "tokens", f"{main.tokens:,}", palette),
+        _pair("coverage", f"{main.coverage:.0%}", "status", str(main.status), palette),
+    ]
+    if baselines:
+        rows += [[], *heading("Baselines", "score  random", width, palette)]
+    for baseline in baselines:
+        values = [number(score.ev_correlation) for score in baseline.scores]
+        text = "".join(f"{value:>8}" for value in values)
+        name = inert(baseline.name)[: width - 2 - len(text)]
+        rows.append([(f" {name:<{width - 2 - len(text)}}", palette.dim), (text, palette.text)])
+    return rows
+
+
+def _pair(one: str, value: str, other: str, second: str, palette: Palette) -> list[Span]:
+    return [
+        (f" {one:<9}", palette.dim),
+        (f"{value:>6}", palette.text),
+        (f"   {other:<8}", palette.dim),
+        (f"{second:>6}", palette.text),
+    ]

@@ -1,0 +1,325 @@
+"""The heatmap: excerpts of one neuron, every token coloured by its activation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len, set_cell_size
+from rich.style import Style
+from textual import events
+from textual.message import Message
+
+from engine.glyphs import Kind
+from tui.passages import MISSING, Block, Passage, lay_out, worst
+from tui.session import number
+from tui.theme import BARS
+from tui.widgets.pane import Pane, Span, between, width_of
+
+GUTTER = 8
+_PEAK = Style(bold=True, underline=True)
+_REAL, _SIMULATED, _CAPTION, _BLANK = range(4)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    block: int
+    kind: int
+    line: int = 0
+
+
+class Heatmap(Pane, can_focus=True):
+    """Passages below each other; a cursor stands on one token.
+
+    Scrolling is by pages: the cursor moves inside the page, and at its edge the page
+    jumps, so that most key presses repaint two tokens instead of the whole pane.
+    """
+
+    DEFAULT_CSS = "Heatmap { height: 1fr; }"
+
+    class Moved(Message):
+        """The cursor is on another token, or there is none."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._passages: Sequence[Passage] = ()
+        self._extremes = (0.0, 0.0)
+        self._negative = False
+        self._message: tuple[str, ...] = ()
+        self._blocks: list[Block] = []
+        self._layout: list[_Row] = []
+        self._width = 0
+        self._top = 0
+        self.block = 0
+        self.token = 0
+
+    # -- what is shown
+
+    def show(
+        self,
+        passages: Sequence[Passage],
+        maximum: float,
+        minimum: float,
+        *,
+        negative: bool = False,
+        keep_cursor: bool = False,
+        message: Sequence[str] = (),
+    ) -> None:
+        """Show passages, or, when there are none, a message of a few lines.
+
+        Args:
+            maximum, minimum: The neuron's extremes, which set the scale.
+            negative: Draw values below zero too.
+            keep_cursor: Stay on the same window and token if they are still there.
+        """
+        here = self.current
+        self._passages, self._extremes = passages, (maximum, minimum)
+        self._negative, self._message = negative, tuple(message)
+        self._width = 0
+        self._top = self.block = 0
+        self.token = passages[0].peak(negative=negative) if passages else 0
+        if keep_cursor and here is not None:
+            self._return_to(here)
+        self.redraw()
+        self.post_message(self.Moved())
+
+    def _return_to(self, here: tuple[Passage, int]) -> None:
+        for i, passage in enumerate(self._passages):
+            if passage.window == here[0].window:
+                self.block = i
+                self.token = min(here[1], len(passage.tokens) - 1)
+                return
+
+    @property
+    def current(self) -> tuple[Passage, int] | None:
+        """The passage and token under the cursor."""
+        if self.block < len(self._passages):
+            return self._passages[self.block], self.token
+        return None
+
+    @property
+    def passages(self) -> Sequence[Passage]:
+        """What is shown."""
+        return self._passages
+
+    # -- moving
+
+    def move(self, direction: str) -> None:
+        """Move the cursor as the action of that name says."""
+        if not self._passages:
+            return
+        if direction in ("left", "right"):
+            self._step(1 if direction == "right" else -1)
+            return
+        last = len(self._passages) - 1
+        page = max(1, self._blocks_per_page())
+        target = {
+            "down": self.block + 1,
+            "up": self.block - 1,
+            "page_down": self.block + page,
+            "page_up": self.block - page,
+            "half_down": self.block + max(1, page // 2),
+            "half_up": self.block - max(1, page // 2),
+            "home": 0,
+            "end": last,
+        }[direction]
+        self.go_to(min(max(target, 0), last))
+
+    def go_to(self, block: int) -> None:
+        """Put the cursor on a passage's strongest token."""
+        if block == self.block and self.token == self._peak(block):
+            return
+        self.block, self.token = block, self._peak(block)
+        self._moved()
+
+    def go_to_worst(self) -> bool:
+        """Put the cursor on the worst predicted passage; False if there is none."""
+        found = worst(self._passages)
+        if found is not None:
+            self.go_to(found)
+        return found is not None
+
+    def _peak(self, block: int) -> int:
+        return self._passages[block].peak(negative=self._negative)
+
+    def _step(self, by: int) -> None:
+        token, block = self.token + by, self.block
+        if token < 0:
+            if block == 0:
+                return
+            block -= 1
+            token = len(self._passages[block].tokens) - 1
+        elif token >= len(self._passages[block].tokens):
+            if block == len(self._passages) - 1:
+                return
+            block, token = block + 1, 0
+        self.block, self.token = block, token
+        self._moved()
+
+    def _moved(self) -> None:
+        self.redraw()
+        self.post_message(self.Moved())
+
+    def _blocks_per_page(self) -> int:
+        rows = self._layout[self._top : self._top + self.size.height]
+        return len({row.block for row in rows}) - 1
+
+    def on_click(self, event: events.Click) -> None:
+        """Put the cursor where the mouse is."""
+        y = self._top + event.y
+        if y >= len(self._layout):
+            return
+        row = self._layout[y]
+        block = self._blocks[row.block]
+        if row.kind in (_CAPTION, _BLANK):
+            return
+        x = GUTTER
+        start, stop = block.lines[row.line]
+        for token in range(start, stop):
+            x += block.shown(token, row.line)[1]
+            if event.x < x:
+                self.block, self.token = row.block, token
+                self._moved()
+                return
+
+    def on_mouse_scroll_down(self) -> None:
+        self.move("half_down")
+
+    def on_mouse_scroll_up(self) -> None:
+        self.move("half_up")
+
+    def on_focus(self) -> None:
+        self.redraw()
+
+    def on_blur(self) -> None:
+        self.redraw()
+
+    # -- drawing
+
+    def build(self, width: int, height: int) -> list[list[Span]]:
+        if not self._passages:
+            gap: list[list[Span]] = [[] for _ in range(max(1, (height - len(self._message)) // 3))]
+            palette = self.palette
+            return gap + [
+                [(" " * GUTTER, palette.text), (text, palette.dim if n else palette.text)]
+                for n, text in enumerate(self._message)
+            ]
+        self._lay_out(width)
+        self._page(height)
+        return [self._row(row, width) for row in self._layout[self._top : self._top + height]]
+
+    def _lay_out(self, width: int) -> None:
+        if self._width == width:
+            return
+        self._width = width
+        self._blocks = [
+            lay_out(p, max(width - GUTTER - 1, 8), *self._extremes, negative=self._negative)
+            for p in self._passages
+        ]
+        self._layout = []
+        for number_, block in enumerate(self._blocks):
+            for line in range(len(block.lines)):
+                self._layout.append(_Row(number_, _REAL, line))
+                if block.expected is not None:
+                    self._layout.append(_Row(number_, _SIMULATED, line))
+            room = width - GUTTER - self._text_width(block, len(block.lines) - 1)
+            if block.expected is None and room > cell_len(self._caption(block)) + 2:
+                self._layout.append(_Row(number_, _BLANK))
+                continue
+            self._layout.append(_Row(number_, _CAPTION))
+            if block.expected is not None:
+                self._layout.append(_Row(number_, _BLANK))
+
+    @staticmethod
+    def _text_width(block: Block, line: int) -> int:
+        return sum(block.shown(t, line)[1] for t in range(*block.lines[line]))
+
+    def _page(self, height: int) -> None:
+        """Turn the page if the cursor has left it."""
+        rows = [i for i, row in enumerate(self._layout) if row.block == self.block]
+        first, last = rows[0], rows[-1]
+        line = self._blocks[self.block].line_of(self.token)
+        here = next(i for i in rows if self._layout[i].line == line)
+        limit = max(0, len(self._layout) - height)
+        # A final blank row may hang over the edge.
+        visible = self._top <= first and last - 1 < self._top + height
+        if not visible:
+            going_down = first >= self._top
+            self._top = first if going_down else max(0, last + 1 - height)
+            if here >= self._top + height:
+                self._top = here - height // 2
+            elif here < self._top:
+                self._top = here
+        self._top = min(self._top, limit)
+
+    def _row(self, row: _Row, width: int) -> list[Span]:
+        palette, block = self.palette, self._blocks[row.block]
+        mine = row.block == self.block
+        mark = palette.accent if self.has_focus else palette.faint
+        gutter: list[Span] = [("▌" if mine and row.kind != _BLANK else " ", mark)]
+        if row.kind == _BLANK:
+            return []
+        if row.kind == _CAPTION:
+            return between(
+                [*gutter, (" " * (GUTTER - 1), palette.text)],
+                [(self._caption(block), palette.faint), (" ", palette.text)],
+                width,
+                palette.text,
+            )
+        if row.kind == _SIMULATED:
+            text = "sim" if row.line == 0 else ""
+            gutter.append((f"{text:>6} ", palette.faint))
+            return gutter + self._bars(block, row.line)
+        value = float(block.passage.values[block.peak])
+        text = number(value, 2 if abs(value) < 1000 else 0) if row.line == 0 else ""
+        gutter.append((f"{text:>6} ", palette.text if mine else palette.dim))
+        spans = gutter + self._tokens(block, row.block, row.line)
+        if block.expected is None and row.line == len(block.lines) - 1:
+            caption = self._caption(block)
+            if width_of(spans) + cell_len(caption) + 2 < width:
+                return between(
+                    spans, [(caption, palette.faint), (" ", palette.text)], width, palette.text
+                )
+        return spans
+
+    def _caption(self, block: Block) -> str:
+        passage = block.passage
+        place = f"{passage.document} · {passage.offset:,}"
+        if block.expected is not None:
+            place = f"r {number(passage.correlation)} · {passage.role} · {place}"
+            if passage.failure:
+                place = f"{passage.failure} · {place}"
+        room = max(self._width - GUTTER - 2, 10)
+        return place if cell_len(place) <= room else set_cell_size(place, room - 1) + "…"
+
+    def _tokens(self, block: Block, number_: int, line: int) -> list[Span]:
+        palette = self.palette
+        spans: list[Span] = []
+        room = self._width - GUTTER
+        for token in range(*block.lines[line]):
+            text, width = block.shown(token, line)
+            if width > room:
+                text = set_cell_size(text, max(room - 1, 0)) + "…"
+            level = block.levels[token]
+            style = palette.level(level if level != MISSING else 0)
+            if level in (0, MISSING) and block.cells[token].kind is not Kind.TEXT:
+                style = palette.faint
+            if token == block.peak and level:
+                style = style + _PEAK
+            if number_ == self.block and token == self.token and self.has_focus:
+                style = palette.cursor
+            spans.append((text, style))
+        return spans
+
+    def _bars(self, block: Block, line: int) -> list[Span]:
+        assert block.expected is not None
+        palette = self.palette
+        spans: list[Span] = []
+        for token in range(*block.lines[line]):
+            width = block.shown(token, line)[1]
+            level = block.expected[token]
+            if level == MISSING:
+                spans.append(("?" * width, palette.faint))
+            else:
+                spans.append((BARS[abs(level)] * width, palette.bar(level)))
+        return spans

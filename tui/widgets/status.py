@@ -1,0 +1,98 @@
+"""Texts of the top line, the status line and the footer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.glyphs import exact, inert
+from tui.actions import ACTIONS
+from tui.passages import Passage
+from tui.session import NeuronView, clock, number
+from tui.theme import Palette
+from tui.widgets.pane import Span
+
+if TYPE_CHECKING:
+    from engine.events import ScanProgress
+    from engine.index import Index
+
+
+def title(index: Index | None, palette: Palette) -> list[Span]:
+    """Left part of the top line."""
+    spans: list[Span] = [(" neuroglass", palette.strong)]
+    if index is not None:
+        facts = f"{inert(index.model_name)} · {index.n_layers} layers × {index.n_neurons:,}"
+        spans.append((f"   {facts}", palette.dim))
+    return spans
+
+
+def scanning(progress: ScanProgress, palette: Palette) -> list[Span]:
+    """``scan 43%  12,300 tok/s  0:21 left``."""
+    done = progress.windows_done / max(progress.windows_total, 1)
+    spans: list[Span] = [("scan ", palette.dim), (f"{int(done * 100)}%", palette.accent)]
+    if progress.tokens_per_second > 0:
+        spans.append((f"  {progress.tokens_per_second:,.0f} tok/s", palette.dim))
+    if progress.seconds_left is not None:
+        spans.append((f"  {clock(progress.seconds_left)} left", palette.dim))
+    return [*spans, (" ", palette.text)]
+
+
+def resting(index: Index | None, palette: Palette) -> list[Span]:
+    """What the top line says while nothing runs."""
+    if index is None:
+        return [("no index ", palette.dim)]
+    if index.complete:
+        text = f"index complete · {index.windows_scanned:,} windows "
+        return [(text, palette.dim)]
+    share = index.windows_scanned / max(index.windows_total, 1)
+    return [
+        (f"index {int(share * 100)}% · ", palette.dim),
+        ("S", palette.accent),
+        (" resumes ", palette.dim),
+    ]
+
+
+def token_status(passage: Passage, token: int, view: NeuronView, palette: Palette) -> list[Span]:
+    """Everything exact about the token under the cursor."""
+    value = float(passage.values[token])
+    spans: list[Span] = [
+        (f" {exact(passage.tokens[token])}", palette.strong),
+        (f"  {value:.4f}", palette.accent),
+    ]
+    if passage.expected is not None:
+        spans.append((f"  simulated {number(float(passage.expected[token]), 4)}", palette.text))
+    share = _share_above(view, value)
+    if share:
+        spans.append((f"  {share}", palette.dim))
+    place = f"  token {token + 1}/{len(passage.tokens)}, {passage.offset + token:,} in document"
+    return [*spans, (place, palette.dim)]
+
+
+def _share_above(view: NeuronView, value: float) -> str:
+    """Which share of tokens fires at least as strongly, from the histogram's sample."""
+    statistics = view.record.statistics
+    counts, edges = statistics.histogram, statistics.histogram_edges
+    total = int(counts.sum())
+    if not total or value <= 0:
+        return ""
+    first = int(edges.searchsorted(value, side="right")) - 1
+    above = int(counts[max(first, 0) :].sum())
+    if above * 1000 < total:
+        return "top 0.1% of tokens"
+    return f"top {above / total:.1%} of tokens"
+
+
+def footer(palette: Palette, width: int) -> list[Span]:
+    """The few keys that matter, as many as fit."""
+    spans: list[Span] = []
+    used = 0
+    shown = [action for action in ACTIONS if action.footer]
+    # Help and quit must never fall off the edge.
+    last = [action for action in shown if action.name in ("help", "quit")]
+    room = width - sum(len(a.first_key) + len(a.title) + 3 for a in last)
+    for action in shown:
+        size = len(action.first_key) + len(action.title) + 3
+        if action not in last and used + size > room:
+            continue
+        used += size
+        spans += [(f" {action.first_key}", palette.text), (f" {action.title} ", palette.dim)]
+    return spans
