@@ -91,9 +91,7 @@ async def test_closing_the_stream_stops_the_child_after_a_checkpoint(
 async def test_two_scans_of_one_text_share_the_work(tmp_path: Path, request_: ScanRequest) -> None:
     async def last_event() -> object:
         async with await Engine.open(tmp_path) as engine:
-            async for event in engine.scan(request_):
-                pass
-            return event
+            return [event async for event in engine.scan(request_)][-1]
 
     both = await asyncio.gather(last_event(), last_event())
     assert all(isinstance(event, ScanFinished) for event in both)
