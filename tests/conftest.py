@@ -41,7 +41,7 @@ if str(ROOT) not in sys.path:
 
 #: Documents of the demo text that the shared scan reads, and how much of each.
 DOCUMENTS = 120
-CHARACTERS = 1200
+CHARACTERS = 1000
 
 
 def _snapshot_folder(cls: type, *, test_location: PyTestLocation) -> str:

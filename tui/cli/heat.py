@@ -95,16 +95,19 @@ def heatmap(
     return text
 
 
-def print_record(console: Console, record: ActivationRecord, maximum: float) -> None:
-    """A line saying where the excerpt is from, then the excerpt, indented."""
+def print_record(
+    console: Console, record: ActivationRecord, maximum: float, *, lowest: bool = False
+) -> None:
+    """A line with the record's peak, or lowest value, and its source; then the excerpt."""
     from rich.text import Text
 
     from engine.glyphs import inert
 
     excerpt = record.excerpt
-    head = Text(f"{record.peak:8.3f}  ", "bold")
+    head = Text(f"{record.trough if lowest else record.peak:8.3f}  ", "bold")
     head.append(
-        f"{inert(excerpt.document_name)}, token {excerpt.offset:,} ({excerpt.fold})", "not bold dim"
+        f"{inert(excerpt.document_name)}, token {excerpt.offset:,} ({excerpt.fold} fold)",
+        "not bold dim",
     )
     console.print(head, soft_wrap=True)
     body = heatmap(console, excerpt.tokens, record.activations.tolist(), maximum)

@@ -193,7 +193,7 @@ def _print(
     for group, records in kept.items():
         console.print(f"\n{group}, {len(records)} shown", style="bold")
         for record in records:
-            heat.print_record(console, record, statistics.maximum)
+            heat.print_record(console, record, statistics.maximum, lowest=group == "bottom")
     console.print()
     console.print(heat.legend(console, statistics.maximum))
 
