@@ -185,7 +185,7 @@ class _Chooser:
             # A kind that is hardly there is not worth a part of the sentence.
             if mass[kind] < max(WEAK_SHARE, best / 4) and (said or self._named_classes):
                 break
-            chosen = self._distinct(np.array(kinds[kind]), EXAMPLES)
+            chosen = self._distinct(np.array(kinds[kind]), EXAMPLES - bool(said))
             self._left[chosen] = False
             share = float(self._weight[chosen].sum())
             self.named += share
