@@ -104,25 +104,22 @@ def worst(passages: Sequence[Passage]) -> int | None:
     return min(defined)[1] if defined else None
 
 
-def levels(values: Floats, maximum: float, minimum: float) -> list[int]:
-    """Signed levels, -8 to 8, on a logarithmic scale; NaN is :data:`MISSING`.
+def levels(values: Floats, extreme: float) -> list[int]:
+    """Signed levels, up to 8 or down to -8; NaN is :data:`MISSING`.
 
-    With x = v / maximum, position 0.05 + 0.95 log10(1 + 9 x) of the ramp: small
-    activations stay visible beside rare huge ones. Negative values are measured
-    against ``minimum`` in the same way.
+    Values of the other sign than ``extreme`` are level 0. For a maximum, with
+    x = v / maximum, a value has position 0.05 + 0.95 log10(1 + 9 x) on the ramp: small
+    activations stay visible beside rare huge ones. Below zero an activation function
+    leaves a narrow range that is nearly always full, so there the ramp is linear.
     """
     import numpy as np
 
-    known = np.nan_to_num(values.astype(np.float64), nan=0.0)
-    share = np.where(
-        known >= 0,
-        known / maximum if maximum > 0 else 0.0,
-        known / minimum if minimum < 0 else 0.0,
-    )
-    place = 0.05 + 0.95 * np.log10(1 + 9 * np.clip(share, 0, 1))
+    if extreme == 0:
+        return np.where(np.isnan(values), MISSING, 0).tolist()
+    share = np.clip(np.nan_to_num(values.astype(np.float64), nan=0.0) / extreme, 0, 1)
+    place = share if extreme < 0 else 0.05 + 0.95 * np.log10(1 + 9 * share)
     level = np.minimum((place * LEVELS).astype(int), LEVELS - 1)
-    signed = np.where(known >= 0, level, -level)
-    out: list[int] = np.where(np.isnan(values), MISSING, signed).tolist()
+    out: list[int] = np.where(np.isnan(values), MISSING, level if extreme > 0 else -level).tolist()
     return out
 
 
@@ -130,6 +127,8 @@ def level_floor(level: int, extreme: float) -> float:
     """The smallest value that reaches a level: the inverse of :func:`levels`."""
     if level == 0:
         return 0.0
+    if extreme < 0:
+        return level / LEVELS * extreme
     share: float = (10 ** ((level / LEVELS - 0.05) / 0.95) - 1) / 9
     return max(share, 0.0) * extreme
 
@@ -165,26 +164,24 @@ class Block:
         return cell.text, cell.width
 
 
-def lay_out(
-    passage: Passage, width: int, maximum: float, minimum: float, *, negative: bool = False
-) -> Block:
+def lay_out(passage: Passage, width: int, extreme: float) -> Block:
     """Prepare a passage for ``width`` cells of text.
 
     Args:
-        negative: Colour negative values too and call the lowest token the peak.
+        extreme: The neuron's maximum; or its minimum, to colour what is below zero and
+            to call the lowest token the peak.
     """
     shown = cells(passage.tokens)
-    low = minimum if negative else 0.0
     expected = None
     if passage.expected is not None:
-        expected = levels(passage.expected, 10.0 if passage.normalised else maximum, low)
+        expected = levels(passage.expected, 10.0 if passage.normalised else extreme)
     return Block(
         passage,
         shown,
-        levels(passage.values, maximum, low),
+        levels(passage.values, extreme),
         expected,
         wrap(shown, width),
-        passage.peak(negative=negative),
+        passage.peak(negative=extreme < 0),
     )
 
 

@@ -51,13 +51,13 @@ HELD_OUT = "held-out"
 #: Keys but the last are values of :class:`engine.records.Group`.
 GROUPS: tuple[GroupTab, ...] = (
     GroupTab("top", "Top", "Top", "strongest windows"),
-    GroupTab("band-3", ".99–.999", ".999", "window maximum between the .99 and .999 quantiles"),
-    GroupTab("band-2", ".9–.99", ".99", "window maximum between the .9 and .99 quantiles"),
-    GroupTab("band-1", ".5–.9", ".9", "window maximum between the .5 and .9 quantiles"),
-    GroupTab("band-0", "0–.5", ".5", "window maximum below the median"),
+    GroupTab("band-3", ".99–.999", ".999", "windows from .99 to .999"),
+    GroupTab("band-2", ".9–.99", ".99", "windows from .9 to .99"),
+    GroupTab("band-1", ".5–.9", ".9", "windows from .5 to .9"),
+    GroupTab("band-0", "0–.5", ".5", "windows below the median"),
     GroupTab("random", "Random", "Rand", "windows drawn at random"),
     GroupTab("bottom", "Negative", "Neg", "most negative windows"),
-    GroupTab(HELD_OUT, "Held-out", "Held", "what the score rests on: real above simulated"),
+    GroupTab(HELD_OUT, "Held-out", "Held", "held-out, real above simulated"),
 )
 
 
@@ -133,7 +133,6 @@ def read_neuron(index: Index, store: object, neuron: NeuronId) -> NeuronView:
     assert isinstance(store, Store)
     saved = store.explanations(index.model_id, neuron)
     best = saved[0] if saved else None
-    # Another corpus has other windows; its excerpts would be shown with foreign text.
     held_out = store.card(best.id) if best is not None and best.scores else []
     annotations = store.annotations(index.model_id, neuron.layer)
     return NeuronView(

@@ -70,6 +70,8 @@ class _Colours:
     heat: tuple[str, ...]  # backgrounds of levels 1 to 8
     cold: tuple[str, ...]
     ink: str  # text on a fill of the other lightness
+    heat_bars: tuple[str, ...]  # foregrounds of levels 1 to 3: fills would be too dark
+    cold_bars: tuple[str, ...]
     turn: int  # first level that is written with ``ink``
     cold_turn: int
 
@@ -105,6 +107,8 @@ _DARK = _Colours(
         "#afffff",
     ),
     ink="#121212",
+    heat_bars=("#875f00", "#875f00", "#af5f00"),
+    cold_bars=("#005f87", "#005f87", "#0087af"),
     turn=5,
     cold_turn=5,
 )
@@ -138,6 +142,8 @@ _LIGHT = _Colours(
         "#000087",
     ),
     ink="#ffffff",
+    heat_bars=("#d7875f", "#d7875f", "#ff875f"),
+    cold_bars=("#5f87af", "#5f87af", "#5f87ff"),
     turn=7,
     cold_turn=6,
 )
@@ -232,8 +238,12 @@ def _coloured(colours: _Colours, background: str) -> Palette:
         cursor=on(background, colours.strong, bold=True),
         heat=fills(colours.heat, colours.turn),
         cold=fills(colours.cold, colours.cold_turn),
-        heat_bars=tuple(on(colour) for colour in (colours.faint, *colours.heat)),
-        cold_bars=tuple(on(colour) for colour in (colours.faint, *colours.cold)),
+        heat_bars=tuple(
+            on(colour) for colour in (colours.faint, *colours.heat_bars, *colours.heat[3:])
+        ),
+        cold_bars=tuple(
+            on(colour) for colour in (colours.faint, *colours.cold_bars, *colours.cold[3:])
+        ),
     )
 
 

@@ -7,6 +7,7 @@ import random
 import time
 from typing import TYPE_CHECKING, cast
 
+from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical
@@ -67,7 +68,7 @@ class Explorer(Screen[None]):
         with Container(id="body"):
             yield NeuronList(id="list")
             with Vertical(id="heat"):
-                yield Line(id="title")
+                yield Line(id="title", keep_left=True)
                 yield GroupTabs(id="tabs")
                 yield Heatmap(id="heatmap")
                 yield Legend(id="legend")
@@ -83,7 +84,7 @@ class Explorer(Screen[None]):
         self._list = self.query_one(NeuronList)
         self._heatmap = self.query_one(Heatmap)
         self._panel = self.query_one(ExplanationPanel)
-        self._heatmap.show((), 0, 0, message=OPENING)
+        self._heatmap.show((), 0, message=OPENING)
         self.draw_top()
 
     def on_resize(self, event: Resize) -> None:
@@ -144,7 +145,7 @@ class Explorer(Screen[None]):
             if event is None or type(event).__name__ in _TERMINAL:
                 self._scan_text = None
         if self._index is None and not isinstance(event, ScanFailed):
-            self._heatmap.show((), 0, 0, message=self._app.waiting_text())
+            self._heatmap.show((), 0, message=self._app.waiting_text())
         self.draw_top()
 
     @on(Problem)
@@ -154,7 +155,7 @@ class Explorer(Screen[None]):
             lines = [line for line in (message.message, message.remedy) if line]
             from engine.glyphs import inert
 
-            self._heatmap.show((), 0, 0, message=[inert(line) for line in lines])
+            self._heatmap.show((), 0, message=[inert(line) for line in lines])
         else:
             self.say(text, error=True)
 
@@ -283,19 +284,17 @@ class Explorer(Screen[None]):
         group = next(group for group in GROUPS if group.key == self.session.group)
         passages = self._passages(view, group.key)
         statistics = view.record.statistics
-        negative = group.key == "bottom"
+        extreme = statistics.minimum if group.key == "bottom" else statistics.maximum
         missing: tuple[str, ...] = ("Nothing here: the scan kept no such window.",)
         if group.key == HELD_OUT:
             missing = ("Not scored yet.", "e explains the neuron and scores it on held-out text.")
         self._heatmap.show(
             passages,
-            statistics.maximum,
-            statistics.minimum,
-            negative=negative,
+            extreme,
             keep_cursor=keep_cursor,
             message=missing,
         )
-        self.query_one(Legend).show(statistics.minimum if negative else statistics.maximum)
+        self.query_one(Legend).show(extreme)
         self.query_one(GroupTabs).show(group.key, self._counts(view))
         self._draw_title(group.description, len(passages))
 
@@ -326,11 +325,14 @@ class Explorer(Screen[None]):
         here, view = self._heatmap.current, self.neuron_view
         left: list[Span] = []
         if here is not None and view is not None:
-            left = status.token_status(*here, view, palette)
+            room = self.size.width - (cell_len(text) + 2 if text else 0)
+            left = status.token_status(*here, view, palette, room)
         if error:
             left = []
-        style = palette.error if error else palette.accent
-        self.query_one("#status", Line).show(left, [(f" {text} ", style)] if text else [])
+        right: list[Span] = []
+        if text:
+            right = [(f" {text} ", palette.error if error else palette.accent)]
+        self.query_one("#status", Line).show(left, right)
 
     # -- moving about
 
@@ -415,10 +417,13 @@ class Explorer(Screen[None]):
         if key != self.session.group:
             self.session.group = key
             self._draw_excerpts()
+        if self.has_class("narrow"):
+            self._focus("heat")
 
     def action_worst(self) -> None:
         """Show the held-out excerpt that was predicted worst."""
         self._show_group(HELD_OUT)
+        self._focus("heat")
         if not self._heatmap.go_to_worst():
             self.say("Not scored yet: e explains and scores.")
 
@@ -497,6 +502,8 @@ class Explorer(Screen[None]):
             self.say("Replacing the unsaved explanation.")
         self.session.results[neuron] = Result(neuron, stage="explaining")
         self._app.jobs.start_explain(engine, neuron)
+        if self.has_class("narrow"):
+            self._focus("panel")
         self._draw_neuron(keep_cursor=True)
 
     @on(ExplainMoved)

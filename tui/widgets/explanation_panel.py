@@ -140,7 +140,7 @@ def _fresh(result: Result, width: int, palette: Palette) -> Rows:
         rows += [
             [],
             *_scores(card.scores, card.baselines, width, palette),
-            [(f" {card.simulator} simulated, {card.split} split", palette.faint)],
+            [(f" by {card.simulator}, {card.split} split", palette.faint)],
         ]
     return rows
 
@@ -150,7 +150,7 @@ def _stored(stored: StoredExplanation, width: int, palette: Palette) -> Rows:
     rows += paragraph(stored.text, width, palette)
     if not stored.scores:
         return [*rows, [(" Not scored.", palette.dim)]]
-    by = f" {inert(stored.simulator or 'unknown')} simulated, {stored.split} split"
+    by = f" by {inert(stored.simulator or 'unknown')}, {stored.split} split"
     return [
         *rows,
         [],

@@ -32,7 +32,7 @@ def facts(view: NeuronView, width: int, palette: Palette) -> Rows:
             palette,
             f"kurt {number(statistics.kurtosis, 0)}",
         ),
-        fact("active", f"{statistics.fraction_active:.1%}", palette, "of tokens above 0"),
+        fact("active", f"{statistics.fraction_active:.1%}", palette, "above zero"),
         *_distribution(statistics, width, palette),
         [],
         *_top_tokens(view.means, width, palette),
@@ -46,18 +46,22 @@ def _distribution(statistics: NeuronStatistics, width: int, palette: Palette) ->
     if not filled:
         return []
     first, last = filled[0], filled[-1]
-    bars = histogram(counts[first : last + 1], width - 2)
+    upper, bars = histogram(counts[first : last + 1], width - 2)
     low, high = f" {edges[first]:.2f}", f"{edges[last + 1]:.2f}"
     note = "log counts"
     gap = max(len(bars) - len(low) - len(high) + 1, 1)
     middle = f"{note:^{gap}}" if gap > len(note) + 1 else " " * gap
-    return [[(f" {bars}", palette.accent)], [(f"{low}{middle}{high}", palette.faint)]]
+    return [
+        [(f" {upper}", palette.dim)],
+        [(f" {bars}", palette.dim)],
+        [(f"{low}{middle}{high}", palette.faint)],
+    ]
 
 
 def _top_tokens(means: TokenMeans, width: int, palette: Palette) -> Rows:
     rows: Rows = heading("Top tokens", "mean     n", width, palette)
     order = means.means.argsort()[::-1][:TOP_TOKENS]
-    room = width - 19
+    room = width - 17
     for place in order.tolist():
         text = exact(means.texts[place])
         if cell_len(text) > room:

@@ -28,6 +28,12 @@ class _Row:
     line: int = 0
 
 
+def _any(block: Block, line: int) -> bool:
+    """Whether a line's simulated row has anything but zeros."""
+    assert block.expected is not None
+    return any(block.expected[slice(*block.lines[line])])
+
+
 class Heatmap(Pane, can_focus=True):
     """Passages below each other; a cursor stands on one token.
 
@@ -43,8 +49,7 @@ class Heatmap(Pane, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._passages: Sequence[Passage] = ()
-        self._extremes = (0.0, 0.0)
-        self._negative = False
+        self._extreme = 0.0
         self._message: tuple[str, ...] = ()
         self._blocks: list[Block] = []
         self._layout: list[_Row] = []
@@ -58,26 +63,23 @@ class Heatmap(Pane, can_focus=True):
     def show(
         self,
         passages: Sequence[Passage],
-        maximum: float,
-        minimum: float,
+        extreme: float,
         *,
-        negative: bool = False,
         keep_cursor: bool = False,
         message: Sequence[str] = (),
     ) -> None:
         """Show passages, or, when there are none, a message of a few lines.
 
         Args:
-            maximum, minimum: The neuron's extremes, which set the scale.
-            negative: Draw values below zero too.
+            extreme: The neuron's maximum, or its minimum to draw what is below zero.
             keep_cursor: Stay on the same window and token if they are still there.
         """
         here = self.current
-        self._passages, self._extremes = passages, (maximum, minimum)
-        self._negative, self._message = negative, tuple(message)
+        self._passages, self._extreme = passages, extreme
+        self._message = tuple(message)
         self._width = 0
         self._top = self.block = 0
-        self.token = passages[0].peak(negative=negative) if passages else 0
+        self.token = self._peak(0) if passages else 0
         if keep_cursor and here is not None:
             self._return_to(here)
         self.redraw()
@@ -140,7 +142,7 @@ class Heatmap(Pane, can_focus=True):
         return found is not None
 
     def _peak(self, block: int) -> int:
-        return self._passages[block].peak(negative=self._negative)
+        return self._passages[block].peak(negative=self._extreme < 0)
 
     def _step(self, by: int) -> None:
         token, block = self.token + by, self.block
@@ -213,14 +215,13 @@ class Heatmap(Pane, can_focus=True):
             return
         self._width = width
         self._blocks = [
-            lay_out(p, max(width - GUTTER - 1, 8), *self._extremes, negative=self._negative)
-            for p in self._passages
+            lay_out(p, max(width - GUTTER - 1, 8), self._extreme) for p in self._passages
         ]
         self._layout = []
         for number_, block in enumerate(self._blocks):
             for line in range(len(block.lines)):
                 self._layout.append(_Row(number_, _REAL, line))
-                if block.expected is not None:
+                if block.expected is not None and (line == 0 or _any(block, line)):
                     self._layout.append(_Row(number_, _SIMULATED, line))
             room = width - GUTTER - self._text_width(block, len(block.lines) - 1)
             if block.expected is None and room > cell_len(self._caption(block)) + 2:
@@ -284,13 +285,19 @@ class Heatmap(Pane, can_focus=True):
 
     def _caption(self, block: Block) -> str:
         passage = block.passage
-        place = f"{passage.document} · {passage.offset:,}"
+        before = ""
         if block.expected is not None:
-            place = f"r {number(passage.correlation)} · {passage.role} · {place}"
+            before = f"r {number(passage.correlation)} · {passage.role} · "
             if passage.failure:
-                place = f"{passage.failure} · {place}"
-        room = max(self._width - GUTTER - 2, 10)
-        return place if cell_len(place) <= room else set_cell_size(place, room - 1) + "…"
+                before = f"{passage.failure} · {before}"
+        after = f" · {passage.offset:,}"
+        room = max(self._width - GUTTER - 2 - cell_len(before) - len(after), 8)
+        name = passage.document
+        if cell_len(name) > room:  # the end of a path says more than its beginning
+            while cell_len(name) >= room:
+                name = name[1:]
+            name = f"…{name}"
+        return f"{before}{name}{after}"
 
     def _tokens(self, block: Block, number_: int, line: int) -> list[Span]:
         palette = self.palette

@@ -18,7 +18,7 @@ _HERE = Style(underline=True, bold=True)
 def _short(value: float) -> str:
     size = abs(value)
     text = f"{value:.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
-    return text
+    return text.replace("0.", ".", 1) if size < 0.995 else text
 
 
 class Legend(Pane):
@@ -43,14 +43,16 @@ class Legend(Pane):
             if self._extreme > 0
             else f" {_short(self._extreme)} min"
         )
-        room = width - 9 - cell_len(end)
         sign = 1 if self._extreme > 0 else -1
         values = ["0", *(_short(level_floor(n, self._extreme)) for n in range(1, LEVELS))]
         size = max(map(len, values)) + 1
+        if size * LEVELS + 1 + cell_len(end) > width:
+            end = end.rsplit(" ", 1)[0]
+        room = width - 1 - cell_len(end)
         if size * LEVELS > room:  # every other value, on swatches as wide as fit
             size = max(room // LEVELS, 2)
             values = [v if n % 2 == 0 and len(v) < size else "" for n, v in enumerate(values)]
-        spans: list[Span] = [(" " * 8, palette.text)]
+        spans: list[Span] = [(" ", palette.text)]
         for level, value in enumerate(values):
             spans.append((f"{value:^{size}}", palette.level(sign * level)))
         spans.append((end, palette.dim))
@@ -79,7 +81,7 @@ class GroupTabs(Pane):
 
     def _row(self, short: bool) -> list[Span]:
         palette = self.palette
-        spans: list[Span] = [(" " * (2 if short else 8), palette.text)]
+        spans: list[Span] = [(" " * 8, palette.text)]
         for group in GROUPS:
             label = group.short if short else group.label
             if group.key == self._current:

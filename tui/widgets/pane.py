@@ -57,8 +57,9 @@ def merged(spans: Iterable[Span], width: int, fill: Style) -> Row:
 
 def between(left: Sequence[Span], right: Sequence[Span], width: int, fill: Style) -> list[Span]:
     """``left`` flush left and ``right`` flush right; the left one gives way."""
-    room = width - width_of(right)
-    return [*merged(left, max(room, 0), fill), *right]
+    room = max(width - width_of(right), 0)
+    gap = min(2, room) if width_of(left) > room else 0
+    return [*merged(left, room - gap, fill), (" " * gap, fill), *right]
 
 
 def changed_columns(old: Row, new: Row) -> tuple[int, int] | None:
@@ -155,10 +156,15 @@ class Pane(Widget):
 
 
 class Line(Pane):
-    """One row of text with a left and a right part."""
+    """One row of text with a left and a right part.
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id, classes=classes)
+    Args:
+        keep_left: When both don't fit, leave the right one out instead of cutting the left.
+    """
+
+    def __init__(self, *, id: str | None = None, keep_left: bool = False) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._keep_left = keep_left
         self._left: list[Span] = []
         self._right: list[Span] = []
 
@@ -168,4 +174,6 @@ class Line(Pane):
         self.redraw()
 
     def build(self, width: int, height: int) -> list[list[Span]]:
+        if self._keep_left and width_of(self._left) + width_of(self._right) > width:
+            return [self._left]
         return [between(self._left, self._right, width, self.palette.text)]

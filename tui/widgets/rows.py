@@ -52,14 +52,16 @@ def score_row(name: str, score: Score, palette: Palette) -> list[Span]:
     ]
 
 
-def histogram(counts: Sequence[int], width: int) -> str:
-    """Bars of log(1 + count), at most ``width`` cells; nothing is drawn for zero."""
+def histogram(counts: Sequence[int], width: int) -> tuple[str, str]:
+    """Bars of log(1 + count), two rows high, at most ``width`` cells; zero draws nothing."""
     from math import log1p
 
     if not counts or not max(counts):
-        return ""
+        return "", ""
     size = min(width, len(counts))
     bounds = [round(i * len(counts) / size) for i in range(size + 1)]
     sums = [sum(counts[a:b]) for a, b in pairwise(bounds)]
     top = log1p(max(sums))
-    return "".join(BARS[0] if not n else BARS[max(1, round(log1p(n) / top * 8))] for n in sums)
+    heights = [max(1, round(log1p(n) / top * 16)) if n else 0 for n in sums]
+    upper = "".join(BARS[max(height - 8, 0)] for height in heights)
+    return upper, "".join(BARS[min(height, 8)] for height in heights)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+
 from engine.glyphs import exact, inert
 from tui.actions import ACTIONS
 from tui.passages import Passage
 from tui.session import NeuronView, clock, number
 from tui.theme import Palette
-from tui.widgets.pane import Span
+from tui.widgets.pane import Span, width_of
 
 if TYPE_CHECKING:
     from engine.events import ScanProgress
@@ -51,8 +53,10 @@ def resting(index: Index | None, palette: Palette) -> list[Span]:
     ]
 
 
-def token_status(passage: Passage, token: int, view: NeuronView, palette: Palette) -> list[Span]:
-    """Everything exact about the token under the cursor."""
+def token_status(
+    passage: Passage, token: int, view: NeuronView, palette: Palette, width: int
+) -> list[Span]:
+    """Everything exact about the token under the cursor, as much as fits."""
     value = float(passage.values[token])
     spans: list[Span] = [
         (f" {exact(passage.tokens[token])}", palette.strong),
@@ -60,11 +64,15 @@ def token_status(passage: Passage, token: int, view: NeuronView, palette: Palett
     ]
     if passage.expected is not None:
         spans.append((f"  simulated {number(float(passage.expected[token]), 4)}", palette.text))
-    share = _share_above(view, value)
-    if share:
-        spans.append((f"  {share}", palette.dim))
-    place = f"  token {token + 1}/{len(passage.tokens)}, {passage.offset + token:,} in document"
-    return [*spans, (place, palette.dim)]
+    more = (
+        f"  token {token + 1}/{len(passage.tokens)}",
+        _share_above(view, value),
+        f"  {passage.offset + token:,} in {passage.document}",
+    )
+    for text in more:
+        if width_of(spans) + cell_len(text) < width:
+            spans.append((text, palette.dim))
+    return spans
 
 
 def _share_above(view: NeuronView, value: float) -> str:
@@ -77,8 +85,8 @@ def _share_above(view: NeuronView, value: float) -> str:
     first = int(edges.searchsorted(value, side="right")) - 1
     above = int(counts[max(first, 0) :].sum())
     if above * 1000 < total:
-        return "top 0.1% of tokens"
-    return f"top {above / total:.1%} of tokens"
+        return "  top 0.1% of tokens"
+    return f"  top {above / total:.1%} of tokens"
 
 
 def footer(palette: Palette, width: int) -> list[Span]:
