@@ -17,6 +17,7 @@ ARGS ?=
 # Test processes; each holds a model, so more of them cost memory too.
 WORKERS ?= 2
 PYTEST_FLAGS ?=
+BENCH_HOME ?= build/bench-home
 
 APP := $(VENV)/.installed-app
 DEV := $(VENV)/.installed-dev
@@ -50,8 +51,10 @@ format: $(DEV) ## Put the code into the common format
 snapshots: $(DEV) ## Redraw the expected screens; look at the difference before committing
 	$(BIN)/python -m pytest -n 0 --snapshot-update tests $(PYTEST_FLAGS)
 
-bench: $(APP) ## Measure scan speed, time to first paint and key latency here
-	$(BIN)/python -m tests.bench
+bench: $(DEV) ## Measure scan speed, key latency and scores on this machine
+	$(BIN)/neuroglass scan --home $(BENCH_HOME)
+	$(BIN)/python -m tests.bench.app --home $(BENCH_HOME)
+	$(BIN)/python -m tests.bench.scores --home $(BENCH_HOME)
 
 clean: ## Remove the environment, builds and caches
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

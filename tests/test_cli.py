@@ -277,7 +277,7 @@ def test_a_reader_that_leaves_early_is_no_error(home: Path) -> None:
 def test_an_interrupted_scan_keeps_its_work_and_resumes(tmp_path: Path, demo_text: Path) -> None:
     texts = tmp_path / "texts"
     texts.mkdir()
-    for path in sorted(demo_text.iterdir())[:50]:
+    for path in sorted(demo_text.iterdir())[:30]:
         shutil.copy(path, texts)
     args = ("scan", str(texts), "--batch", "4", "--home", str(tmp_path / "home"))
     child = process(*args, "--json")

@@ -65,7 +65,8 @@ def legend(console: Console, maximum: float) -> Text:
     from rich.text import Text
 
     if is_plain(console):
-        return Text(f"[token 7]: 7 tenths of the neuron's maximum, {maximum:.3f}; below 1 unmarked")
+        scale = f"7 tenths of the neuron's maximum, {maximum:.3f}"
+        return Text(f"[token 7]: {scale}; what is nearer to zero than a tenth is unmarked")
     text = Text("0 ")
     for level in range(1, TENTHS + 1):
         text.append(" ▪ ", style(level))
