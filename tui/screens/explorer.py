@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, cast
 from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Container, Horizontal, Vertical
+from textual.containers import Container, Vertical
 from textual.events import Resize
+from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import Input
+from textual.widget import Widget
 
 from engine.errors import NeuroglassError
+from engine.glyphs import inert
 from engine.neuron import NeuronId
 from tui import session as sessions
 from tui.actions import bindings
@@ -26,10 +28,11 @@ from tui.session import GROUPS, HELD_OUT, LayerView, NeuronView, Result, Session
 from tui.widgets import status
 from tui.widgets.explanation_panel import ExplanationPanel
 from tui.widgets.heatmap import Heatmap
+from tui.widgets.help import Help
 from tui.widgets.legend import GroupTabs, Legend
 from tui.widgets.neuron_list import NeuronList
 from tui.widgets.pane import Line, Pane, Span
-from tui.widgets.prompt import GoTo, Question
+from tui.widgets.prompt import BottomLine
 
 if TYPE_CHECKING:
     from engine.engine import Engine
@@ -48,6 +51,9 @@ class Explorer(Screen[None]):
 
     BINDINGS = bindings()
     AUTO_FOCUS = "#list"
+
+    #: Textual repaints the whole screen when the focus moves; each pane draws its own.
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,17 +79,17 @@ class Explorer(Screen[None]):
                 yield Heatmap(id="heatmap")
                 yield Legend(id="legend")
             yield ExplanationPanel(id="panel")
-        with Horizontal(id="bottom"):
-            yield Line(id="status")
-            yield GoTo(id="goto")
-            yield Question(id="question")
+        yield BottomLine(id="status")
         yield Line(id="footer")
         yield Line(id="small")
+        yield Help(id="help")
 
     def on_mount(self) -> None:
         self._list = self.query_one(NeuronList)
         self._heatmap = self.query_one(Heatmap)
         self._panel = self.query_one(ExplanationPanel)
+        self._status = self.query_one(BottomLine)
+        self._before = "list"
         self._heatmap.show((), 0, message=OPENING)
         self.draw_top()
 
@@ -153,11 +159,9 @@ class Explorer(Screen[None]):
         text = f"{message.message} {message.remedy}".strip()
         if message.fatal or self._index is None:
             lines = [line for line in (message.message, message.remedy) if line]
-            from engine.glyphs import inert
-
             self._heatmap.show((), 0, message=[inert(line) for line in lines])
         else:
-            self.say(text, error=True)
+            self.say(inert(text), error=True)
 
     def draw_top(self) -> None:
         """Repaint the top line."""
@@ -332,7 +336,7 @@ class Explorer(Screen[None]):
         right: list[Span] = []
         if text:
             right = [(f" {text} ", palette.error if error else palette.accent)]
-        self.query_one("#status", Line).show(left, right)
+        self._status.show(left, right)
 
     # -- moving about
 
@@ -348,8 +352,10 @@ class Explorer(Screen[None]):
         return "panel" if focused is self._panel else "list"
 
     def _show_pane(self, name: str) -> None:
+        """In the narrow layout one pane is shown; elsewhere classes would only cost paint."""
+        narrow = self.has_class("narrow")
         for pane in PANES:
-            self.set_class(pane == name, f"show-{pane}")
+            self.set_class(narrow and pane == name, f"show-{pane}")
 
     def action_pane(self, by: int) -> None:
         """Focus the next or previous pane."""
@@ -357,7 +363,10 @@ class Explorer(Screen[None]):
 
     def _focus(self, name: str) -> None:
         self._show_pane(name)
-        self.query_one("#heatmap" if name == "heat" else f"#{name}").focus(scroll_visible=False)
+        # Not Widget.focus(), which repaints the widget before it asks for the focus.
+        self.set_focus(
+            self.query_one("#heatmap" if name == "heat" else f"#{name}"), scroll_visible=False
+        )
         self.call_after_refresh(self._refocus_title)
 
     def _refocus_title(self) -> None:
@@ -430,15 +439,10 @@ class Explorer(Screen[None]):
     def action_goto(self) -> None:
         """Ask where to go."""
         if self._index is not None:
-            box = self.query_one("#goto", GoTo)
-            box.placeholder = "layer:neuron, such as 5:131, or a neuron of this layer"
-            box.value = ""
-            self._ask(box)
+            self._before = self._pane
+            self._status.ask_text("goto", "Go to layer:neuron, or a neuron of this layer")
 
-    @on(Input.Submitted, "#goto")
-    def _goto_submitted(self, event: Input.Submitted) -> None:
-        text = event.value.strip()
-        self._unask()
+    def _go_to(self, text: str) -> None:
         if not text or self._index is None:
             return
         try:
@@ -446,40 +450,20 @@ class Explorer(Screen[None]):
             neuron = NeuronId(layer, int(text)) if text.isdecimal() else NeuronId.parse(text)
             self._index.check(neuron)
         except NeuroglassError as error:
-            self.say(str(error), error=True)
+            self.say(inert(str(error)), error=True)
             return
         self.choose(neuron)
 
-    # -- questions in the place of the status line
-
-    def _ask(self, widget: Input | Pane) -> None:
-        self._before = self._pane
-        self.query_one("#status").display = False
-        widget.display = True
-        widget.focus()
-
-    def _unask(self) -> None:
-        for name in ("#goto", "#question"):
-            self.query_one(name).display = False
-        self.query_one("#status").display = True
+    @on(BottomLine.Answered)
+    async def _answered(self, message: BottomLine.Answered) -> None:
+        self._status.stop()
         self._focus(self._before)
-
-    @property
-    def asking(self) -> bool:
-        """Whether a question stands in the place of the status line."""
-        return not self.query_one("#status").display
-
-    def ask(self, about: str, text: str, answers: dict[str, str]) -> None:
-        """Ask something that one key answers."""
-        question = self.query_one(Question)
-        self._ask(question)
-        self.call_after_refresh(question.ask, about, text, answers)
-
-    @on(Question.Answered)
-    async def _answered(self, message: Question.Answered) -> None:
-        self._unask()
-        if message.about == "quit" and message.key != "escape":
-            if message.key == "s":
+        if message.answer == "escape":
+            return
+        if message.about == "goto":
+            self._go_to(message.answer.strip())
+        elif message.about == "quit":
+            if message.answer == "s":
                 for result in self.session.unsaved():
                     if not await self._save(result):
                         return
@@ -546,9 +530,7 @@ class Explorer(Screen[None]):
 
     async def action_cancel(self) -> None:
         """Cancel what runs; otherwise go back to the list."""
-        if self.asking:
-            self._unask()
-        elif self._app.jobs.explaining:
+        if self._app.jobs.explaining:
             await self._app.jobs.cancel_explain()
             self.say("Cancelled.")
         elif self._pane != "list":
@@ -647,14 +629,20 @@ class Explorer(Screen[None]):
 
     def action_help(self) -> None:
         """Show all keys."""
-        from tui.screens.help import HelpScreen
+        self._before = self._pane
+        panel = self.query_one(Help)
+        panel.add_class("open")
+        self.set_focus(panel, scroll_visible=False)
 
-        self.app.push_screen(HelpScreen())
+    @on(Help.Closed)
+    def _help_closed(self) -> None:
+        self.query_one(Help).remove_class("open")
+        self._focus(self._before)
 
     async def action_quit(self) -> None:
         """Quit; unsaved explanations are asked about once."""
         unsaved = self.session.unsaved()
-        if not unsaved or self.asking:
+        if not unsaved or self._status.asking:
             self._app.leave()
             return
         many = (
@@ -662,7 +650,9 @@ class Explorer(Screen[None]):
             if len(unsaved) > 1
             else (f"The explanation of {unsaved[0].neuron} is")
         )
-        self.ask("quit", f"{many} not saved.", {"s": "save and quit", "q": "quit without"})
+        self._before = self._pane
+        answers = {"s": "save and quit", "q": "quit without"}
+        self._status.ask("quit", f"{many} not saved.", answers)
 
     def repaint(self) -> None:
         """Draw everything again after a change of colours."""

@@ -58,12 +58,6 @@ class ExplanationPanel(Pane, can_focus=True):
     def on_mouse_scroll_up(self) -> None:
         self.move("half_up")
 
-    def on_focus(self) -> None:
-        self.redraw()
-
-    def on_blur(self) -> None:
-        self.redraw()
-
     def build(self, width: int, height: int) -> list[list[Span]]:
         if self._view is None:
             return []

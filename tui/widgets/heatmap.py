@@ -190,12 +190,6 @@ class Heatmap(Pane, can_focus=True):
     def on_mouse_scroll_up(self) -> None:
         self.move("half_up")
 
-    def on_focus(self) -> None:
-        self.redraw()
-
-    def on_blur(self) -> None:
-        self.redraw()
-
     # -- drawing
 
     def build(self, width: int, height: int) -> list[list[Span]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
+from textual import events
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
@@ -140,6 +141,18 @@ class Pane(Widget):
                 regions.append(Region(columns[0], y, columns[1] - columns[0], 1))
         if regions:
             self.refresh(*regions)
+
+    def on_focus(self, event: events.Focus) -> None:
+        """Draw the focus by what changes. Textual would repaint the pane and its parents."""
+        event.prevent_default()
+        self.set_reactive(Widget.has_focus, True)
+        self.redraw()
+
+    def on_blur(self, event: events.Blur) -> None:
+        """As for gaining the focus."""
+        event.prevent_default()
+        self.set_reactive(Widget.has_focus, False)
+        self.redraw()
 
     def on_resize(self) -> None:
         self.redraw(everything=True)

@@ -1,0 +1,88 @@
+"""All keys, from the one table of actions, in a panel over the screen."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from textual import events
+from textual.message import Message
+
+from tui.actions import ACTIONS
+from tui.widgets.pane import Pane, Span, width_of
+
+_KEYS = 16
+_COLUMN = 56
+
+
+class Help(Pane, can_focus=True):
+    """As many columns as fit; what does not fit below is turned to by pages."""
+
+    # Off the screen rather than undisplayed: a widget that comes and goes shifts the
+    # drawing order of all others, and Textual then repaints them.
+    DEFAULT_CSS = "Help { offset: 0 -200; } Help.open { offset: 0 0; }"
+
+    class Closed(Message):
+        """The help was left."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._top = 0
+        self._overflow = False
+
+    def on_key(self, event: events.Key) -> None:
+        """Turn pages; every other key closes."""
+        event.stop()
+        event.prevent_default()
+        page = max(1, self.size.height - 3)
+        step = {"j": 1, "down": 1, "k": -1, "up": -1, "pagedown": page, "space": page}
+        step["pageup"] = -page
+        if self._overflow and event.key in step:
+            self._top = max(0, self._top + step[event.key])
+            self.redraw()
+        else:
+            self._top = 0
+            self.post_message(self.Closed())
+
+    def build(self, width: int, height: int) -> list[list[Span]]:
+        palette = self.palette
+        items = self._items()
+        columns = 2 if width >= 2 * _COLUMN else 1
+        room = height - 2
+        if columns == 2:
+            # Part at a heading, so that no section is torn.
+            heads = [i for i, row in enumerate(items) if len(row) == 1]
+            cut = min(heads, key=lambda i: abs(i - len(items) / 2))
+            left, right = items[:cut], items[cut:]
+        else:
+            left, right = items, []
+        self._overflow = len(left) > room
+        self._top = max(0, min(self._top, len(left) - room))
+        rows: list[list[Span]] = [[]]
+        for y in range(self._top, min(self._top + room, max(len(left), len(right)))):
+            row = list(left[y]) if y < len(left) else []
+            if y < len(right):
+                row += [(" " * (_COLUMN - width_of(row)), palette.text), *right[y]]
+            rows.append(row)
+        end = "j k turn, any other key closes" if self._overflow else "any key closes"
+        rows += [[]] * (height - 1 - len(rows))
+        marks = "★ starred  ● not saved  … note"
+        rows.append([(f"  {marks}    {end}", palette.faint)])
+        return rows
+
+    def _items(self) -> list[list[Span]]:
+        palette = self.palette
+        rows: list[list[Span]] = []
+        order = list(dict.fromkeys(action.group for action in ACTIONS))
+        actions = sorted(ACTIONS, key=lambda action: order.index(action.group))
+        for name, group in groupby(actions, key=lambda action: action.group):
+            if rows:
+                rows.append([("", palette.text), ("", palette.text)])
+            rows.append([(f"  {name}", palette.accent)])
+            for action in group:
+                rows.append(
+                    [
+                        (f"  {action.shown_keys:<{_KEYS}}", palette.strong),
+                        (action.description, palette.text),
+                    ]
+                )
+        return rows
