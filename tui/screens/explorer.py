@@ -90,6 +90,7 @@ class Explorer(Screen[None]):
         self._panel = self.query_one(ExplanationPanel)
         self._status = self.query_one(BottomLine)
         self._before = "list"
+        self._remark = ("", False)
         self._heatmap.show((), 0, message=OPENING)
         self.draw_top()
 
@@ -301,13 +302,16 @@ class Explorer(Screen[None]):
         self.query_one(Legend).show(extreme)
         self.query_one(GroupTabs).show(group.key, self._counts(view))
         self._draw_title(group.description, len(passages))
+        if not keep_cursor:
+            self._remark = ("", False)
+        self._draw_status()
 
     def _draw_title(self, description: str, count: int) -> None:
         view, palette = self.neuron_view, self._app.palette
         if view is None:
             return
         statistics = view.record.statistics
-        style = palette.accent if self._heatmap.has_focus else palette.text
+        style = palette.accent if self.focused is self._heatmap else palette.text
         spans: list[Span] = [(" " * 8, palette.text), ("Neuron ", palette.dim)]
         spans.append((str(view.record.neuron), style + palette.strong.without_color))
         if view.annotation is not None and view.annotation.starred:
@@ -319,20 +323,23 @@ class Explorer(Screen[None]):
 
     # -- the status line
 
-    @on(Heatmap.Moved)
-    def _cursor_moved(self) -> None:
+    @on(Heatmap.Clicked)
+    def _clicked(self) -> None:
         self.say("")
 
     def say(self, text: str, *, error: bool = False) -> None:
         """Show a remark in the status line until the cursor moves."""
+        self._remark = (text, error)
+        self._draw_status()
+
+    def _draw_status(self) -> None:
         palette = self._app.palette
+        text, error = self._remark
         here, view = self._heatmap.current, self.neuron_view
         left: list[Span] = []
-        if here is not None and view is not None:
+        if here is not None and view is not None and not error:
             room = self.size.width - (cell_len(text) + 2 if text else 0)
             left = status.token_status(*here, view, palette, room)
-        if error:
-            left = []
         right: list[Span] = []
         if text:
             right = [(f" {text} ", palette.error if error else palette.accent)]
@@ -367,12 +374,8 @@ class Explorer(Screen[None]):
         self.set_focus(
             self.query_one("#heatmap" if name == "heat" else f"#{name}"), scroll_visible=False
         )
-        self.call_after_refresh(self._refocus_title)
-
-    def _refocus_title(self) -> None:
         group = next(group for group in GROUPS if group.key == self.session.group)
         self._draw_title(group.description, len(self._heatmap.passages))
-        self.say("")
 
     def action_move(self, direction: str) -> None:
         """Move within the focused pane."""
@@ -385,6 +388,9 @@ class Explorer(Screen[None]):
             "panel": self._panel,
         }
         panes[self._pane].move(direction)
+        if self._pane == "heat":
+            # In the same frame; a message would come one frame late.
+            self.say("")
 
     def action_enter(self) -> None:
         """From the list into the excerpts."""
@@ -433,7 +439,9 @@ class Explorer(Screen[None]):
         """Show the held-out excerpt that was predicted worst."""
         self._show_group(HELD_OUT)
         self._focus("heat")
-        if not self._heatmap.go_to_worst():
+        if self._heatmap.go_to_worst():
+            self.say("")
+        else:
             self.say("Not scored yet: e explains and scores.")
 
     def action_goto(self) -> None:

@@ -43,8 +43,8 @@ class Heatmap(Pane, can_focus=True):
 
     DEFAULT_CSS = "Heatmap { height: 1fr; }"
 
-    class Moved(Message):
-        """The cursor is on another token, or there is none."""
+    class Clicked(Message):
+        """The mouse has put the cursor on another token."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -83,7 +83,6 @@ class Heatmap(Pane, can_focus=True):
         if keep_cursor and here is not None:
             self._return_to(here)
         self.redraw()
-        self.post_message(self.Moved())
 
     def _return_to(self, here: tuple[Passage, int]) -> None:
         for i, passage in enumerate(self._passages):
@@ -132,7 +131,7 @@ class Heatmap(Pane, can_focus=True):
         if block == self.block and self.token == self._peak(block):
             return
         self.block, self.token = block, self._peak(block)
-        self._moved()
+        self.redraw()
 
     def go_to_worst(self) -> bool:
         """Put the cursor on the worst predicted passage; False if there is none."""
@@ -156,11 +155,7 @@ class Heatmap(Pane, can_focus=True):
                 return
             block, token = block + 1, 0
         self.block, self.token = block, token
-        self._moved()
-
-    def _moved(self) -> None:
         self.redraw()
-        self.post_message(self.Moved())
 
     def _blocks_per_page(self) -> int:
         rows = self._layout[self._top : self._top + self.size.height]
@@ -181,7 +176,8 @@ class Heatmap(Pane, can_focus=True):
             x += block.shown(token, row.line)[1]
             if event.x < x:
                 self.block, self.token = row.block, token
-                self._moved()
+                self.redraw()
+                self.post_message(self.Clicked())
                 return
 
     def on_mouse_scroll_down(self) -> None:

@@ -12,6 +12,7 @@ from tui.session import LayerView, Sort, number
 from tui.widgets.pane import Pane, Span, between
 
 _HEAD = 3
+ONE_FRAME = 0.012  # seconds; reading a neuron takes about 4 ms
 
 
 class NeuronList(Pane, can_focus=True):
@@ -62,7 +63,7 @@ class NeuronList(Pane, can_focus=True):
     def point(self, index: int) -> None:
         """Put the cursor on a neuron without telling anybody."""
         self._cursor = self._place.get(index, self._cursor)
-        self.redraw()
+        self._redraw_soon()
 
     def neighbour(self, by: int) -> int | None:
         """The neuron ``by`` rows away from the cursor; None beyond the ends."""
@@ -88,8 +89,12 @@ class NeuronList(Pane, can_focus=True):
         target = min(max(target, 0), last)
         if target != self._cursor:
             self._cursor = target
-            self.redraw()
+            self._redraw_soon()
             self.post_message(self.Chosen(self._order[target]))
+
+    def _redraw_soon(self) -> None:
+        """Leave the neuron's own panes time to be read, so that all is one frame."""
+        self.set_timer(ONE_FRAME, self.redraw)
 
     def on_click(self, event: events.Click) -> None:
         """Choose the row under the mouse."""
