@@ -188,6 +188,7 @@ class LayerState:
         self.explain_tokens = 0
         self.pilot_maxima = torch.empty((pilot, neurons))
         self.pilot_filled = 0
+        self.pilot_over = False
         self.boundaries = torch.full((neurons, len(BOUNDARY_QUANTILES)), torch.nan)
         self.in_band = torch.zeros((neurons, len(BOUNDARY_QUANTILES) + 1), dtype=torch.int64)
 
@@ -284,4 +285,9 @@ class LayerState:
         for start in range(0, self.pilot_filled, 256):
             part = self.pilot_maxima[start : min(start + 256, self.pilot_filled)]
             self._count_bands((part[:, :, None] >= self.boundaries).sum(2))
+        self.forget_pilot()
+
+    def forget_pilot(self) -> None:
+        """Drop the pilot's maxima; the boundaries are all that is needed of them."""
         self.pilot_maxima = torch.empty((0, self.neurons))
+        self.pilot_over = True

@@ -215,7 +215,11 @@ class IndexWriter:
         n, slots, width = layers * neurons, self.request.keep.total, self.request.window
         first = state.layers[0]
         tabled = len(self.plan.table)
+        pilot: list[tuple[str, tuple[int, ...], str]] = []
+        if not first.pilot_over:
+            pilot = [("pilot_maxima", (layers, first.pilot_filled, neurons), "float32")]
         return [
+            *pilot,
             ("values", (n, slots, width), self.request.store_dtype),
             ("keys", (n, slots), "float32"),
             ("windows", (n, slots), "int32"),
@@ -251,6 +255,8 @@ class IndexWriter:
             elif array == "extremes":
                 out[rows, 0] = layer.minimum.numpy()
                 out[rows, 1] = layer.maximum.numpy()
+            elif array == "pilot_maxima":
+                out[number] = layer.pilot_maxima[: layer.pilot_filled].numpy()
             elif array == "token_sums":
                 out[number] = layer.token_sums.numpy()
             elif array == "token_means":
@@ -335,4 +341,9 @@ class IndexWriter:
             layer.maximum = torch.from_numpy(np.array(arrays["extremes"][rows, 1]))
             layer.token_sums = torch.from_numpy(np.array(arrays["token_sums"][number]))
             layer.explain_tokens = manifest["explain_tokens"]
-            layer.pilot_maxima = torch.empty((0, layer.neurons))
+            if "pilot_maxima" in arrays:
+                seen = torch.from_numpy(np.array(arrays["pilot_maxima"][number]))
+                layer.pilot_filled = len(seen)
+                layer.pilot_maxima[: len(seen)] = seen
+            else:
+                layer.forget_pilot()

@@ -115,7 +115,8 @@ class NeuronStatistics:
         histogram: int64 [bins] counts over a random sample of the windows.
         histogram_edges: float32 [bins + 1], activation units.
         quantile_boundaries: The window maxima that part the bands, one for each of
-            the quantiles .5, .9, .99, .999 (float32 [4]).
+            the quantiles .5, .9, .99, .999 (float32 [4]); NaN until the scan has
+            read its pilot sample.
         windows_in_band: How many scanned windows fell below the first boundary,
             between each two, and above the last (int64 [5]); the boundaries come
             from a pilot sample, so this says what they really were.

@@ -49,6 +49,7 @@ HISTOGRAM_WINDOWS = 256
 #: Checkpoints may take this share of the pass, and come no faster than this.
 CHECKPOINT_SHARE = 0.05
 CHECKPOINT_SECONDS = 5.0
+FIRST_SECONDS = 1.0
 PROGRESS_SECONDS = 0.25
 RATE_SECONDS = 8.0
 WATCH_SECONDS = 0.5
@@ -174,7 +175,8 @@ def _pass(
     resumed = state.windows_done
     pace = _Pace(state.tokens_done)
     shown = 0.0
-    checkpoint = time.monotonic()
+    # The first generation comes soon, so that there is something to look at.
+    checkpoint = time.monotonic() - CHECKPOINT_SECONDS + FIRST_SECONDS
     writing = 0.0
     published = resumed > 0
 
@@ -205,10 +207,8 @@ def _pass(
             yield progress()
         last = number == len(plan.batches) - 1
         stop = cancelled()
-        pilot_done = number >= plan.pilot_batches - 1
         due = now - checkpoint >= max(CHECKPOINT_SECONDS, writing / CHECKPOINT_SHARE)
-        # Before the pilot is over there is nothing fair to show, nor much to lose.
-        if last or (pilot_done and (stop or due or not published)):
+        if last or stop or due:
             writer.publish(state, complete=last)
             if not published or last:
                 writer.point(home)

@@ -204,19 +204,22 @@ def test_random_windows_differ_between_neurons_and_repeat_between_runs(
     assert len(chosen) > 20
 
 
+@pytest.mark.parametrize("pilot", [True, False])
 def test_cancel_keeps_and_the_next_scan_resumes_to_the_same_index(
-    scanned, request_: ScanRequest, tmp_path: Path
+    scanned, request_: ScanRequest, tmp_path: Path, pilot: bool
 ) -> None:
     index, _ = scanned
     events: list[ScanEvent] = []
 
     def cancelled() -> bool:
-        return any(isinstance(event, ScanPublished) for event in events)
+        done = [e.windows_done for e in events if isinstance(e, ScanProgress)]
+        return bool(done) and (pilot or done[-1] > 60)
 
     for event in run_scan(request_, tmp_path, cancelled):
         events.append(event)
     assert isinstance(events[-1], ScanStopped)
     partial = Index.open(Path(next(e for e in events if isinstance(e, ScanPublished)).path))
+    assert pilot == bool(np.isnan(partial.statistics(NeuronId(0, 0)).quantile_boundaries).any())
     assert not partial.complete and 0 < partial.windows_scanned < partial.windows_total
     assert partial.neuron(NeuronId(0, 0)).windows_scanned == partial.windows_scanned
     rest = list(run_scan(request_, tmp_path))
