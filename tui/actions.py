@@ -21,6 +21,8 @@ _SHOWN = {
     "right": "→",
     "up": "↑",
     "down": "↓",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
 }
 
 
@@ -67,8 +69,8 @@ _NEURON, _EXCERPTS, _EXPLAIN, _APP = "Neurons", "Excerpts", "Explanations", "Pro
 ACTIONS: tuple[Action, ...] = (
     _move("down", ("j", "down"), "Next neuron, excerpt or line"),
     _move("up", ("k", "up"), "Previous neuron, excerpt or line"),
-    _move("left", ("h", "left"), "Previous token; in the list: previous layer"),
-    _move("right", ("l", "right"), "Next token; in the list: next layer"),
+    _move("left", ("h", "left"), "Previous token; in the list, layer"),
+    _move("right", ("l", "right"), "Next token; in the list, layer"),
     _move("page_down", ("pagedown", "space"), "One page down"),
     _move("page_up", ("pageup", "b"), "One page up"),
     _move("half_down", ("ctrl+d",), "Half a page down"),
@@ -90,29 +92,27 @@ ACTIONS: tuple[Action, ...] = (
     Action("group(1)", ("full_stop",), "group", "Next group of excerpts", _EXCERPTS, footer=True),
     Action("group(-1)", ("comma",), "group", "Previous group of excerpts", _EXCERPTS),
     *(
-        Action(f"show_group({n})", (str(n),), "group", f"Show {what}", _EXCERPTS)
+        Action(f"show_group({n})", (str(n),), "group", f"Group {n}: {what}", _EXCERPTS)
         for n, what in enumerate(
             (
-                "the strongest excerpts",
-                "excerpts between the .99 and .999 quantiles",
-                "excerpts between the .9 and .99 quantiles",
-                "excerpts between the .5 and .9 quantiles",
-                "excerpts below the median",
-                "random excerpts",
-                "the most negative excerpts",
-                "the held-out excerpts: real beside simulated",
+                "the strongest",
+                "between the .99 and .999 quantiles",
+                "between the .9 and .99 quantiles",
+                "between the .5 and .9 quantiles",
+                "below the median",
+                "drawn at random",
+                "the most negative",
+                "held-out, real above simulated",
             ),
             start=1,
         )
     ),
     Action("worst", ("w",), "worst", "Jump to the worst predicted excerpt", _EXCERPTS),
     Action("explain", ("e",), "explain", "Explain the neuron and score it", _EXPLAIN, footer=True),
-    Action(
-        "cancel", ("escape", "x"), "cancel", "Cancel what runs; else back to the list", _EXPLAIN
-    ),
+    Action("cancel", ("escape", "x"), "cancel", "Cancel; else back to the list", _EXPLAIN),
     Action("save", ("s",), "save", "Save the explanation with its score", _EXPLAIN, footer=True),
-    Action("scan", ("S",), "scan", "Start the scan, or stop it and keep what is done", _APP),
-    Action("copy", ("y",), "copy", "Copy neuron and explanation to the terminal", _APP),
+    Action("scan", ("S",), "scan", "Start the scan, or stop it", _APP),
+    Action("copy", ("y",), "copy", "Copy neuron and explanation", _APP),
     Action("light", ("t",), "theme", "Switch between dark and light", _APP),
     Action("palette", ("colon", "ctrl+p"), "commands", "Find any command", _APP, palette=False),
     Action("help", ("question_mark", "f1"), "keys", "All keys", _APP, footer=True),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, ClassVar
 
@@ -20,6 +21,8 @@ from tui.screens.explorer import Explorer
 from tui.theme import DARK, LIGHT, PLAIN, THEMES, Palette, palette
 
 if TYPE_CHECKING:
+    from textual.driver import Driver
+
     from engine.engine import Engine
 
 EngineFactory = Callable[[], Awaitable["Engine"]]
@@ -44,13 +47,14 @@ class NeuroglassApp(App[object]):
         theme: str | None = None,
     ) -> None:
         colourless = "NO_COLOR" in os.environ
-        super().__init__(ansi_color=True if colourless else None)
+        super().__init__(driver_class=_driver(), ansi_color=True if colourless else None)
         self.animation_level = "none"
         self.engine: Engine | None = None
         self.jobs = Jobs(self._tell)
         self._factory = engine_factory
         self._model, self._sources, self._scan = model, sources, scan
         self._leaving = False
+        self._hung_up = False
         for one in THEMES:
             self.register_theme(one)
         few = self.console.color_system in (None, "standard")
@@ -142,6 +146,9 @@ class NeuroglassApp(App[object]):
         await self.jobs.close()
         if self.engine is not None:
             await self.engine.close()
+        if self._hung_up:
+            # Everything is on disk, and there is no terminal left to restore.
+            os._exit(0)
         self.exit()
 
     async def action_quit(self) -> None:
@@ -153,8 +160,15 @@ class NeuroglassApp(App[object]):
     def _listen_for_signals(self) -> None:
         """A closed terminal or a kill ends the app as quitting does, without a question."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGHUP, signal.SIGTERM):
-            loop.add_signal_handler(number, self.leave)
+        loop.add_signal_handler(signal.SIGTERM, self.leave)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+
+    def _hang_up(self) -> None:
+        self._hung_up = True
+        hang_up = getattr(self._driver, "hang_up", None)
+        if hang_up is not None:
+            hang_up()
+        self.leave()
 
     def action_command_palette(self) -> None:
         """The palette with a cursor that does not blink: an idle app sends nothing."""
@@ -165,6 +179,15 @@ class NeuroglassApp(App[object]):
     def _calm_palette(self) -> None:
         for box in self.screen.query(Input):
             box.cursor_blink = False
+
+
+def _driver() -> type[Driver] | None:
+    """The driver for a real terminal; a headless app brings its own."""
+    if sys.platform == "win32" or not sys.__stdin__ or not sys.__stdin__.isatty():
+        return None
+    from tui.terminal import SurvivingDriver
+
+    return SurvivingDriver
 
 
 def make_app(

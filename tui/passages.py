@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.glyphs import Cell, Kind, cells, inert
+from tui.session import GROUPS, HELD_OUT
 from tui.theme import LEVELS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from engine.index import Index
     from engine.records import ActivationRecord
     from engine.score import ScoredRecord
     from engine.store import StoredSimulation
     from engine.vocabulary import Vocabulary
+    from tui.session import NeuronView, Result
 
     Floats = NDArray[np.float32]
 
@@ -96,6 +99,34 @@ def from_stored(record: StoredSimulation, vocabulary: Vocabulary) -> Passage:
         role=record.role,
         failure=inert(record.message),
     )
+
+
+def passages_of(
+    view: NeuronView, group: str, result: Result | None, index: Index | None
+) -> list[Passage]:
+    """The passages of a group; of the held-out one, the fresh result's or the saved one's."""
+    from engine.records import Group
+
+    if group != HELD_OUT:
+        return [from_record(record) for record in view.record.group(Group(group))]
+    if result is not None:
+        return [from_scored(record) for record in result.records]
+    if index is None:
+        return []
+    return [from_stored(record, index.vocabulary) for record in view.held_out]
+
+
+def counts_of(view: NeuronView, result: Result | None) -> dict[str, int]:
+    """How many passages each group has."""
+    from engine.records import Fold, Group
+
+    counts = {
+        group.key: sum(len(view.record.records.get((f, Group(group.key)), ())) for f in Fold)
+        for group in GROUPS
+        if group.key != HELD_OUT
+    }
+    counts[HELD_OUT] = len(view.held_out) if result is None else len(result.records)
+    return counts
 
 
 def worst(passages: Sequence[Passage]) -> int | None:

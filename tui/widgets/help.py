@@ -10,8 +10,8 @@ from textual.message import Message
 from tui.actions import ACTIONS
 from tui.widgets.pane import Pane, Span, width_of
 
-_KEYS = 16
-_COLUMN = 56
+_KEYS = 14
+_COLUMN = 58
 
 
 class Help(Pane, can_focus=True):

@@ -73,6 +73,8 @@ class GroupTabs(Pane):
         self.redraw()
 
     def build(self, width: int, height: int) -> list[list[Span]]:
+        if not self._current:
+            return []
         for short in (False, True):
             row = self._row(short)
             if width_of(row) <= width:

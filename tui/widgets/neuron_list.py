@@ -130,7 +130,7 @@ class NeuronList(Pane, can_focus=True):
                 palette.text,
             ),
             [(f" {self._sort}", palette.dim)],
-            [(self._columns_of("neuron", "max", "act %", "score", "")[:width], palette.faint)],
+            [(self._columns_of("index", "max", "act %", "score", "")[:width], palette.faint)],
         ]
         room = height - len(rows)
         self._page(room)
@@ -140,7 +140,7 @@ class NeuronList(Pane, can_focus=True):
 
     @staticmethod
     def _columns_of(index: str, maximum: str, share: str, score: str, marks: str) -> str:
-        return f" {index:>6} {maximum:>6} {share:>5} {score:>5} {marks:<2}"
+        return f" {index:>5} {maximum:>6} {share:>5} {score:>5}{marks:<2}"
 
     def _page(self, room: int) -> None:
         if self._cursor < self._top or self._cursor >= self._top + room:
