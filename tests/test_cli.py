@@ -60,8 +60,8 @@ def index(home: Path) -> Index:
 
 @pytest.fixture
 def strong(index: Index) -> NeuronId:
-    """The neuron of layer 5 with the largest activation."""
-    return NeuronId(5, int(index.layer(5).maximum.argmax()))
+    """A neuron of layer 5 that fires in many documents, so that it can be scored."""
+    return NeuronId(5, int(index.layer(5).fraction_active.argmax()))
 
 
 # ---------------------------------------------------------------- show
@@ -77,9 +77,10 @@ def test_show_json_is_text_that_stands_in_the_documents(
     for record in facts["records"]:
         assert record["peak"] == max(record["activations"])
         assert len(record["tokens"]) == len(record["activations"]) == len(record["token_ids"])
-        excerpt = "".join(record["tokens"]).replace("\ufffd", "").strip()
         stem = Path(record["document"]).stem
-        assert excerpt[:40] in texts[stem]
+        # A token may be a part of a character, which JSON can only show as U+FFFD.
+        for piece in re.split("\ufffd+", "".join(record["tokens"])):
+            assert piece in texts[stem]
     peaks = [record["peak"] for record in facts["records"]]
     assert peaks == sorted(peaks, reverse=True)
     assert facts["statistics"]["maximum"] == pytest.approx(peaks[0], rel=2e-3)

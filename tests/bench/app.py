@@ -82,15 +82,17 @@ def main() -> None:
         before = terminal.bytes
         terminal.settle(10.0, 10.0)
         print(f"idle for 10 seconds: {terminal.bytes - before} bytes")
-    with tempfile.TemporaryDirectory() as empty:
-        with Terminal(APP, env={"NEUROGLASS_HOME": empty}) as terminal:
-            terminal.wait(lambda text: "tok/s" in text and "Neuron" in text, 120)
-            times, sizes = [], []
-            while len(times) < 3 * options.keys and "index complete" not in terminal.text():
-                more, bytes_ = keys(terminal, b"n", 5)
-                times += more
-                sizes += bytes_
-            show("scan running: next neuron (n)", times, sizes)
+    with (
+        tempfile.TemporaryDirectory() as empty,
+        Terminal(APP, env={"NEUROGLASS_HOME": empty}) as terminal,
+    ):
+        terminal.wait(lambda text: "tok/s" in text and "Neuron" in text, 120)
+        times, sizes = [], []
+        while len(times) < 3 * options.keys and "index complete" not in terminal.text():
+            more, bytes_ = keys(terminal, b"n", 5)
+            times += more
+            sizes += bytes_
+        show("scan running: next neuron (n)", times, sizes)
 
 
 if __name__ == "__main__":
