@@ -66,6 +66,10 @@ class NeuroglassApp(App[object]):
         """The styles that go with the current theme."""
         return self._palette
 
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """What our own themes define and Textual's don't."""
+        return {"rule": "#6c6c6c"}
+
     def get_default_screen(self) -> Explorer:
         return self.explorer
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from engine.glyphs import Cell, Kind, cells, inert
@@ -251,4 +252,4 @@ def _words(shown: Sequence[Cell]) -> list[tuple[int, int]]:
         or cell.text.startswith(" ")
         or cell.width > len(cell.text)  # East Asian text has no spaces to break at
     ]
-    return list(zip(starts, [*starts[1:], len(shown)], strict=True))
+    return list(pairwise([*starts, len(shown)]))

@@ -1,8 +1,8 @@
 """Colours: three themes and what each part of the screen is drawn with.
 
 Every colour of the two own themes is a member of the xterm 256 palette, because that
-is what a terminal over SSH usually has: truecolor and 256 colours then agree.  With 16
-colours or none, activation is told by attributes alone.
+is what a terminal over SSH usually has: truecolor and 256 colours then agree, light
+greys to within one step.  With 16 colours or none, activation is told by attributes.
 """
 
 from __future__ import annotations
