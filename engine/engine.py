@@ -24,6 +24,7 @@ from engine.errors import IndexFormatError
 from engine.events import PipelineEvent, ScanEvent, ScanPublished
 from engine.explanation import Explanation
 from engine.index import MANIFEST, Index
+from engine.keep import Keep
 from engine.neuron import NeuronId
 from engine.paths import default_home, ensure_home, read_pointer
 from engine.scan_request import ScanRequest
@@ -117,9 +118,35 @@ class Engine:
         settings, keep = index.manifest["settings"], asdict(request.keep)
         return (
             index.model_name == request.model
-            and tuple(index.manifest["corpus"]["sources"]) == request.sources
+            and index.sources == request.sources
             and all(settings[name] == getattr(request, name) for name in ScanRequest.IDENTITY)
             and settings["keep"] == keep
+        )
+
+    def scan_to_do(
+        self, model: str | None = None, sources: tuple[str, ...] | None = None
+    ) -> ScanRequest | None:
+        """The scan that a front end should start, or go on with; None if nothing is left.
+
+        Without a model and sources it is the one that the open index was made by, if that
+        was cut off; without an index it is the demo.
+        """
+        index = self.index
+        if index is None:
+            return ScanRequest(model=model or "demo", sources=sources or ("demo",))
+        same = model in (None, index.model_name) and sources in (None, index.sources)
+        if not same:
+            request = ScanRequest(model=model or index.model_name, sources=sources or index.sources)
+            return None if self.covers(request) else request
+        if index.complete or "-" in index.sources:  # standard input can't be read again
+            return None
+        settings = index.manifest["settings"]
+        return ScanRequest(
+            model=index.model_name,
+            sources=index.sources,
+            keep=Keep(**settings["keep"]),
+            index=str(index.path),
+            **{name: settings[name] for name in ScanRequest.IDENTITY},
         )
 
     async def scan(self, request: ScanRequest | None = None) -> AsyncGenerator[ScanEvent, None]:

@@ -103,6 +103,7 @@ class Index:
         self.n_neurons: int = model["n_neurons"]
         self.index_id: str = manifest["index_id"]
         self.corpus_id: str = corpus["id"]
+        self.sources: tuple[str, ...] = tuple(corpus["sources"])
         self.complete: bool = manifest["complete"]
         self.generation: int = manifest["generation"]
         self.windows_scanned: int = manifest["windows_done"]

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from textual.driver import Driver
 
     from engine.engine import Engine
+    from engine.scan_request import ScanRequest
 
 EngineFactory = Callable[[], Awaitable["Engine"]]
 
@@ -41,8 +43,8 @@ class NeuroglassApp(App[object]):
         self,
         engine_factory: EngineFactory,
         *,
-        model: str = "demo",
-        sources: tuple[str, ...] = ("demo",),
+        model: str | None = None,
+        sources: tuple[str, ...] | None = None,
         scan: bool = True,
         theme: str | None = None,
     ) -> None:
@@ -53,6 +55,7 @@ class NeuroglassApp(App[object]):
         self.jobs = Jobs(self._tell)
         self._factory = engine_factory
         self._model, self._sources, self._scan = model, sources, scan
+        self.scanned_model = ""
         self._leaving = False
         self._hung_up = False
         for one in THEMES:
@@ -92,6 +95,8 @@ class NeuroglassApp(App[object]):
     def on_mount(self) -> None:
         if not self.is_headless:
             self._listen_for_signals()
+        # Three layouts happen on the way to the first whole frame; only that one is sent.
+        self.delay_update(0.03)
         # The first paint comes first: the engine brings numpy and SQLite along.
         self.call_after_refresh(self._open)
 
@@ -105,8 +110,13 @@ class NeuroglassApp(App[object]):
             self._tell(Problem(error.message, error.remedy, fatal=True))
             return
         self._tell(EngineOpened(self.engine))
-        if self.engine.index is None and self._scan:
+        if self._scan and self._request() is not None:
             await self.toggle_scan()
+
+    def _request(self) -> ScanRequest | None:
+        assert self.engine is not None
+        request = self.engine.scan_to_do(self._model, self._sources)
+        return None if request is None else replace(request, background=True)
 
     async def toggle_scan(self) -> None:
         """Start the scan, or stop it and keep what is done."""
@@ -115,13 +125,11 @@ class NeuroglassApp(App[object]):
         if self.jobs.scanning:
             await self.jobs.stop_scan()
             return
-        index = self.engine.index
-        if index is not None and index.complete and index.model_name == self._model:
+        request = self._request()
+        if request is None:
             self.explorer.say("The index is complete.")
             return
-        from engine.scan_request import ScanRequest
-
-        request = ScanRequest(model=self._model, sources=self._sources, background=True)
+        self.scanned_model = request.model
         self.jobs.start_scan(self.engine, request)
 
     def waiting_text(self) -> tuple[str, ...]:
@@ -131,7 +139,7 @@ class NeuroglassApp(App[object]):
         if not self.jobs.scanning:
             return ("Nothing has been scanned yet.", "S starts the scan.", "? shows all keys.")
         return (
-            f"Reading text through the model {inert(self._model)}.",
+            f"Reading text through the model {inert(self.scanned_model)}.",
             "The first neurons appear here while the scan goes on; it can be left at any time,",
             "what is done is kept. ? shows all keys.",
         )
@@ -197,8 +205,8 @@ def _driver() -> type[Driver] | None:
 def make_app(
     engine_factory: EngineFactory,
     *,
-    model: str = "demo",
-    sources: tuple[str, ...] = ("demo",),
+    model: str | None = None,
+    sources: tuple[str, ...] | None = None,
     scan: bool = True,
     theme: str | None = None,
 ) -> NeuroglassApp:
@@ -206,8 +214,8 @@ def make_app(
 
     Args:
         engine_factory: Opens the engine; called once, after the first paint.
-        model, sources: What a scan reads.
-        scan: Start a scan by itself when there is no index.
+        model, sources: What a scan reads; None: what the index was made of, else the demo.
+        scan: Start a scan by itself when none was finished.
         theme: A theme's name; None chooses by what the terminal can show.
     """
     return NeuroglassApp(engine_factory, model=model, sources=sources, scan=scan, theme=theme)

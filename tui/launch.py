@@ -20,8 +20,8 @@ SETTINGS = {"TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0", "TEXTUAL
 def run_app(
     home: Path | None = None,
     index: Path | None = None,
-    model: str = "demo",
-    sources: tuple[str, ...] = ("demo",),
+    model: str | None = None,
+    sources: tuple[str, ...] | None = None,
 ) -> int:
     """Run the app until the user leaves; returns the exit code.
 

@@ -7,7 +7,7 @@ left to stop the scan and close the store.
 
 from __future__ import annotations
 
-from typing import IO, Any
+from typing import Any, TextIO
 
 from textual.drivers.linux_driver import LinuxDriver
 
@@ -15,7 +15,7 @@ from textual.drivers.linux_driver import LinuxDriver
 class _Forgiving:
     """A file that throws away what can't be written any more."""
 
-    def __init__(self, file: IO[str]) -> None:
+    def __init__(self, file: TextIO) -> None:
         self._file = file
         self.gone = False
 
@@ -44,6 +44,7 @@ class SurvivingDriver(LinuxDriver):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        assert self._file is not None
         self._forgiving = _Forgiving(self._file)
         self._file = self._forgiving  # type: ignore[assignment]
 

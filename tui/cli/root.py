@@ -88,16 +88,16 @@ def _forget_output() -> None:
 )
 @click.version_option(__version__, package_name="neuroglass", message="neuroglass %(version)s")
 @place_options
-@click.option("--model", default="demo", show_default=True, help="Model to scan if need be.")
+@click.option("--model", help="Model to scan if need be. Default: the index's, or the demo.")
 @click.option(
     "--text",
     "sources",
     multiple=True,
     metavar="SOURCE",
-    help="Text to scan if need be; may be repeated. Default: the demo text.",
+    help="Text to scan if need be; may be repeated. Default: the index's, or the demo text.",
 )
 @click.pass_context
-def cli(ctx: click.Context, place: Place, model: str, sources: tuple[str, ...]) -> None:
+def cli(ctx: click.Context, place: Place, model: str | None, sources: tuple[str, ...]) -> None:
     """Find out what the neurons of a language model do.
 
     Without a command, opens the app. On the first start it scans the demo model over
@@ -111,6 +111,6 @@ def cli(ctx: click.Context, place: Place, model: str, sources: tuple[str, ...]) 
         )
     from tui.launch import run_app
 
-    status = run_app(home=place.home, index=place.index, model=model, sources=sources or ("demo",))
+    status = run_app(home=place.home, index=place.index, model=model, sources=sources or None)
     if isinstance(status, int):
         ctx.exit(status)

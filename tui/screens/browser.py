@@ -28,7 +28,7 @@ from tui.widgets.heatmap import Heatmap
 from tui.widgets.help import Help
 from tui.widgets.legend import GroupTabs, Legend
 from tui.widgets.neuron_list import NeuronList
-from tui.widgets.pane import Line, Pane, Span
+from tui.widgets.pane import Line, Pane, Span, TooSmall
 from tui.widgets.prompt import BottomLine
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Browser(Screen[None]):
             yield ExplanationPanel(id="panel")
         yield BottomLine(id="status")
         yield Line(id="footer")
-        yield Line(id="small")
+        yield TooSmall(id="small")
         yield Help(id="help")
 
     def on_mount(self) -> None:
@@ -91,9 +91,8 @@ class Browser(Screen[None]):
         for name, wanted in (("tiny", tiny), ("narrow", narrow), ("medium", medium)):
             self.set_class(wanted, name)
         self._show_pane(self._pane)
-        palette = self._app.palette
-        self.query_one("#footer", Line).show(status.footer(palette, width))
-        self.query_one("#small", Line).show([("neuroglass needs 40 × 12 cells.", palette.text)])
+        self._draw_footer()
+        self.query_one(TooSmall).redraw()
 
     @property
     def _app(self) -> NeuroglassApp:
@@ -105,6 +104,10 @@ class Browser(Screen[None]):
         return self._app.engine
 
     # -- drawing
+
+    def _draw_footer(self) -> None:
+        spans = status.footer(self._app.palette, self.size.width, ready=self._index is not None)
+        self.query_one("#footer", Line).show(spans)
 
     def draw_top(self) -> None:
         """Repaint the top line."""
@@ -206,8 +209,7 @@ class Browser(Screen[None]):
 
     def repaint(self) -> None:
         """Draw everything again after a change of colours."""
-        width = self.size.width
-        self.query_one("#footer", Line).show(status.footer(self._app.palette, width))
+        self._draw_footer()
         self.draw_top()
         self._draw_neuron(keep_cursor=True)
         for pane in self.query(Pane):

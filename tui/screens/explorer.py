@@ -43,7 +43,9 @@ class Explorer(Browser):
     def _take(self, index: Index) -> None:
         engine = self.engine
         assert engine is not None
-        self._index = index
+        first, self._index = self._index is None, index
+        if first:
+            self._draw_footer()
         here = self.session.neuron
         if here.layer >= index.n_layers or here.index >= index.n_neurons:
             self.session.neuron = NeuronId(0, 0)
@@ -77,7 +79,7 @@ class Explorer(Browser):
         text = f"{message.message} {message.remedy}".strip()
         if message.fatal or self._index is None:
             lines = [line for line in (message.message, message.remedy) if line]
-            self._heatmap.show((), 0, message=[inert(line) for line in lines])
+            self._heatmap.show((), 0, message=[inert(line) for line in lines], failed=True)
         else:
             self.say(inert(text), error=True)
 

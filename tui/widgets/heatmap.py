@@ -14,9 +14,10 @@ from engine.glyphs import Kind
 from tui.passages import MISSING, Block, Passage, lay_out, worst
 from tui.session import number
 from tui.theme import BARS
-from tui.widgets.pane import Pane, Span, between, width_of
+from tui.widgets.pane import Pane, Span, between, width_of, wrapped
 
 GUTTER = 8
+ROOMY = 24  # from this height on a blank row follows every excerpt
 _PEAK = Style(bold=True, underline=True)
 _REAL, _SIMULATED, _CAPTION, _BLANK = range(4)
 
@@ -51,6 +52,7 @@ class Heatmap(Pane, can_focus=True):
         self._passages: Sequence[Passage] = ()
         self._extreme = 0.0
         self._message: tuple[str, ...] = ()
+        self._failed = False
         self._blocks: list[Block] = []
         self._layout: list[_Row] = []
         self._width = 0
@@ -67,16 +69,18 @@ class Heatmap(Pane, can_focus=True):
         *,
         keep_cursor: bool = False,
         message: Sequence[str] = (),
+        failed: bool = False,
     ) -> None:
         """Show passages, or, when there are none, a message of a few lines.
 
         Args:
             extreme: The neuron's maximum, or its minimum to draw what is below zero.
             keep_cursor: Stay on the same window and token if they are still there.
+            failed: The message tells of an error.
         """
         here = self.current
         self._passages, self._extreme = passages, extreme
-        self._message = tuple(message)
+        self._message, self._failed = tuple(message), failed
         self._width = 0
         self._top = self.block = 0
         self.token = self._peak(0) if passages else 0
@@ -192,9 +196,12 @@ class Heatmap(Pane, can_focus=True):
         if not self._passages:
             gap: list[list[Span]] = [[] for _ in range(max(1, (height - len(self._message)) // 3))]
             palette = self.palette
+            first = palette.error if self._failed else palette.text
+            indent = " " * min(GUTTER, max(1, (width - 40) // 2))
             return gap + [
-                [(" " * GUTTER, palette.text), (text, palette.dim if n else palette.text)]
+                [(indent, palette.text), (line, palette.dim if n else first)]
                 for n, text in enumerate(self._message)
+                for line in wrapped(text, width - len(indent) - 1)
             ]
         self._lay_out(width)
         self._page(height)
@@ -218,7 +225,7 @@ class Heatmap(Pane, can_focus=True):
                 self._layout.append(_Row(number_, _BLANK))
                 continue
             self._layout.append(_Row(number_, _CAPTION))
-            if block.expected is not None:
+            if block.expected is not None or self.size.height >= ROOMY:
                 self._layout.append(_Row(number_, _BLANK))
 
     @staticmethod

@@ -168,6 +168,14 @@ class Pane(Widget):
         return strip.adjust_cell_length(width, self.palette.text)
 
 
+class TooSmall(Pane):
+    """What a terminal says that no layout fits."""
+
+    def build(self, width: int, height: int) -> list[list[Span]]:
+        text = "neuroglass needs 40 columns and 12 rows. q quits."
+        return [[(line, self.palette.text)] for line in wrapped(text, width)]
+
+
 class Line(Pane):
     """One row of text with a left and a right part.
 

@@ -89,11 +89,19 @@ def _share_above(view: NeuronView, value: float) -> str:
     return f"  top {above / total:.1%} of tokens"
 
 
-def footer(palette: Palette, width: int) -> list[Span]:
-    """The few keys that matter, as many as fit."""
+#: What can be done before there is a neuron to look at.
+_ALWAYS = ("scan", "light", "palette", "help", "quit")
+
+
+def footer(palette: Palette, width: int, *, ready: bool) -> list[Span]:
+    """The few keys that matter, as many as fit.
+
+    Args:
+        ready: Whether there are neurons; before, only what works without one is shown.
+    """
     spans: list[Span] = []
     used = 0
-    shown = [action for action in ACTIONS if action.footer]
+    shown = [a for a in ACTIONS if (a.footer if ready else a.name in _ALWAYS)]
     # Help and quit must never fall off the edge.
     last = [action for action in shown if action.name in ("help", "quit")]
     room = width - sum(len(a.first_key) + len(a.title) + 3 for a in last)
