@@ -75,10 +75,15 @@ class ScanStopped:
 
 @dataclass(frozen=True, slots=True)
 class ScanFailed:
-    """Terminal: the scan can't go on; what was scanned is kept."""
+    """Terminal: the scan can't go on; what was scanned is kept.
+
+    Attributes:
+        exit_code: What kind of failure, as :mod:`engine.errors` numbers them.
+    """
 
     message: str
     remedy: str
+    exit_code: int = 7
 
 
 ScanEvent = ScanStage | ScanProgress | ScanPublished | ScanFinished | ScanStopped | ScanFailed

@@ -70,7 +70,7 @@ def run_scan(
         request.check()
         yield from _scan(request, ensure_home(home), cancelled)
     except NeuroglassError as error:
-        yield ScanFailed(error.message, error.remedy)
+        yield ScanFailed(error.message, error.remedy, error.exit_code)
     except MemoryError:
         yield ScanFailed("There is not enough memory for this scan.", "Use a smaller batch.")
     except OSError as error:

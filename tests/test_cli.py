@@ -306,7 +306,7 @@ def test_an_interrupted_scan_keeps_its_work_and_resumes(tmp_path: Path, demo_tex
 
 def test_scan_failures_have_a_status(tmp_path: Path) -> None:
     result = run("scan", str(tmp_path / "nowhere"), "--home", str(tmp_path / "home"))
-    assert result.exit_code == 7 and "nowhere" in result.stderr
+    assert result.exit_code == 4 and "nowhere" in result.stderr
     result = run("scan", "--window", "1", "--home", str(tmp_path / "home"))
     assert result.exit_code == 2
 

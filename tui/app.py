@@ -56,6 +56,7 @@ class NeuroglassApp(App[object]):
         self._factory = engine_factory
         self._model, self._sources, self._scan = model, sources, scan
         self.scanned_model = ""
+        self._opening = False
         self._leaving = False
         self._hung_up = False
         for one in THEMES:
@@ -101,6 +102,7 @@ class NeuroglassApp(App[object]):
         self.call_after_refresh(self._open)
 
     def _open(self) -> None:
+        self._opening = True
         self.run_worker(self._open_engine(), name="open", exit_on_error=True)
 
     async def _open_engine(self) -> None:
@@ -109,6 +111,8 @@ class NeuroglassApp(App[object]):
         except NeuroglassError as error:
             self._tell(Problem(error.message, error.remedy, fatal=True))
             return
+        finally:
+            self._opening = False
         self._tell(EngineOpened(self.engine))
         if self._scan and self._request() is not None:
             await self.toggle_scan()
@@ -121,6 +125,8 @@ class NeuroglassApp(App[object]):
     async def toggle_scan(self) -> None:
         """Start the scan, or stop it and keep what is done."""
         if self.engine is None:
+            if not self._opening:
+                self._open()  # the user may have done what the message asked for
             return
         if self.jobs.scanning:
             await self.jobs.stop_scan()

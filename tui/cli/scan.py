@@ -116,8 +116,10 @@ def _run(place: Place, request: ScanRequest, reporter: Reporter) -> None:
             )
             click.echo(f"Go on with: {_again(place, request)}", err=True)
             raise click.exceptions.Exit(128 + (stop.signal or signal.SIGINT))
-        case ScanFailed(message, remedy):
-            raise ScanError(message, remedy)
+        case ScanFailed(message, remedy, exit_code):
+            failure = ScanError(message, remedy)
+            failure.exit_code = exit_code
+            raise failure
 
 
 def _again(place: Place, request: ScanRequest) -> str:
