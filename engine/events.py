@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.explanation import Explanation, Word
+from engine.judgement import Judgement
+from engine.models.request import Usage
 from engine.neuron import NeuronId
 from engine.score import ScoreCard, ScoredRecord
 
@@ -122,11 +124,62 @@ class RecordSimulated:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class CandidateScored:
+    """One of several candidate explanations is scored on the split that chooses.
+
+    Attributes:
+        number, total: Counts from 1; revisions follow samples.
+        ev_correlation: Over top and random records of the choosing split; None when
+            undefined or failed.
+        kept: Whether it is the best so far.
+    """
+
+    number: int
+    total: int
+    explanation: Explanation
+    ev_correlation: float | None
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judging:
+    """A further scorer is at work; ``done`` of ``total`` requests are answered."""
+
+    scorer: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """A further scorer is done."""
+
+    judgement: Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What language models have used in this stream so far.
+
+    Attributes:
+        money: In the currency of the user's prices; None when a price is not known.
+        replayed: Requests answered from the reply cache.
+        retry: What is being waited for, such as ``rate limit, again in 3 s``; else empty.
+    """
+
+    usage: Usage
+    money: float | None
+    replayed: int
+    retry: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """Terminal: everything is known."""
+    """Terminal: everything is known. ``judgements`` are those of the further scorers."""
 
     explanation: Explanation
     card: ScoreCard
+    judgements: tuple[Judgement, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,4 +195,15 @@ class PipelineFailed:
     remedy: str
 
 
-PipelineEvent = PipelineStarted | Word | Explained | RecordSimulated | Scored | PipelineFailed
+PipelineEvent = (
+    PipelineStarted
+    | Word
+    | Explained
+    | CandidateScored
+    | RecordSimulated
+    | Judging
+    | Judged
+    | Spent
+    | Scored
+    | PipelineFailed
+)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
+from engine.models.request import Usage
 from engine.neuron import NeuronId
 from engine.records import ActivationRecord, NeuronStatistics, TokenMeans
+
+#: A neuron's values above zero, or below.
+Side = Literal["positive", "negative"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,6 +23,9 @@ class Evidence:
         others: Explain-fold records outside the train split (bands, random, bottom).
         token_means: The token look-up table of the explain fold.
         statistics: The neuron's moments.
+        side: On the ``negative`` side every activation here has its sign turned.
+        sample: Counts the samples of one neuron; explainers that are not deterministic
+            pass it on to their model's request.
     """
 
     neuron: NeuronId
@@ -26,6 +33,8 @@ class Evidence:
     others: tuple[ActivationRecord, ...]
     token_means: TokenMeans
     statistics: NeuronStatistics
+    side: Side = "positive"
+    sample: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,9 @@ class Explanation:
             None when the sentence is all there is.
         windows: Index windows of the records it was written from.
         seconds: How long the explainer took.
+        side: Which side of the neuron it is about. A ``negative`` one explains, predicts
+            and is scored on the activations with their sign turned.
+        usage: Tokens that a language model used to write it.
     """
 
     neuron: NeuronId
@@ -57,6 +69,8 @@ class Explanation:
     rules: Mapping[str, Any] | None = None
     windows: tuple[int, ...] = ()
     seconds: float = 0.0
+    side: Side = "positive"
+    usage: Usage = field(default_factory=Usage)
 
 
 class Explainer(Protocol):

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TypeVar
 
 from engine.baselines import baselines
@@ -219,9 +220,7 @@ def _honest(simulation: Simulation) -> Simulation:
     if simulation.status is true_status:
         return simulation
     message = simulation.message or "some tokens have no simulated value"
-    return Simulation(
-        simulation.excerpt, simulation.expected, simulation.scale, true_status, message
-    )
+    return replace(simulation, status=true_status, message=message)
 
 
 def _named(what: str, name: str, known: Mapping[str, Callable[[], T]]) -> T:

@@ -5,12 +5,13 @@ The arithmetic is in :mod:`engine.scoring`; here are only the results.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.models.request import Usage
 from engine.simulation import Simulation
 
 
@@ -107,6 +108,8 @@ class ScoreCard:
         records: The records in the order scored.
         baselines: Scored on the same records.
         seconds: Time spent simulating and scoring.
+        usage: Tokens that language models used to simulate, the chance baseline's among
+            them.
     """
 
     simulator: str
@@ -116,6 +119,7 @@ class ScoreCard:
     records: tuple[ScoredRecord, ...]
     baselines: tuple[Baseline, ...]
     seconds: float
+    usage: Usage = field(default_factory=Usage)
 
     def score(self, scope: Scope = Scope.TOP_AND_RANDOM) -> Score:
         """The score of one scope."""

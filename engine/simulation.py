@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.explanation import Explanation
+from engine.models.request import Usage
 from engine.records import Excerpt
 
 
@@ -38,6 +39,7 @@ class Simulation:
         scale: Units of ``expected``.
         status: ``OK`` if nothing is missing, ``FAILED`` if everything is.
         message: Why something is missing; empty when ``OK``.
+        usage: Tokens that a language model used for it.
     """
 
     excerpt: Excerpt
@@ -45,6 +47,7 @@ class Simulation:
     scale: Scale
     status: SimulationStatus
     message: str = ""
+    usage: Usage = field(default_factory=Usage)
 
     @property
     def coverage(self) -> float:

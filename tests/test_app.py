@@ -312,7 +312,7 @@ async def test_every_action_can_be_reached_and_is_explained(home: Path) -> None:
         ((120, 40), ("Layer 0", "Neuron 0:0", "Statistics"), ()),
         ((80, 24), ("Layer 0", "Neuron 0:0", "Explanation"), ()),
         ((60, 20), ("Layer 0",), ("Neuron 0:0",)),
-        ((30, 8), ("neuroglass needs 40 × 12",), ("Layer 0",)),
+        ((30, 8), ("neuroglass needs 40 columns",), ("Layer 0",)),
     ],
 )
 async def test_each_size_has_its_layout(

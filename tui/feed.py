@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from engine.engine import Engine
     from engine.index import Index
 
-#: A neuron is drawn at once, but while keys keep coming only when they pause for
-#: QUIET_SECONDS, or every LATEST_SECONDS.
-QUIET_SECONDS = 0.06
+#: A neuron is drawn at once, but while a key is held down (terminals repeat it every 25
+#: to 40 ms) only when it pauses for QUIET_SECONDS, or every LATEST_SECONDS.
+QUIET_SECONDS = 0.05
 LATEST_SECONDS = 0.25
 
 
@@ -53,7 +53,7 @@ class Feed:
         self._stale = False
         self._task: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
-        self._shown = 0.0
+        self._asked = 0.0
         self._waiting = 0.0
 
     def open(self, engine: Engine, index: Index) -> None:
@@ -69,7 +69,8 @@ class Feed:
             self._timer = None
         else:
             self._waiting = now
-        if now - self._shown > 2 * QUIET_SECONDS or now - self._waiting > LATEST_SECONDS:
+        asked, self._asked = self._asked, now
+        if now - asked > QUIET_SECONDS or now - self._waiting > LATEST_SECONDS:
             self._waiting = now
             self._start()
         else:
@@ -101,6 +102,5 @@ class Feed:
         except NeuroglassError as error:
             self._fail(error)
             return
-        self._shown = time.monotonic()
         self._layer = layer
         self._show(layer, neuron)
