@@ -55,6 +55,7 @@ bench: $(DEV) ## Measure scan speed, key latency and scores on this machine
 	$(BIN)/neuroglass scan --home $(BENCH_HOME)
 	$(BIN)/python -m tests.bench.app --home $(BENCH_HOME)
 	$(BIN)/python -m tests.bench.scores --home $(BENCH_HOME)
+	$(BIN)/python -m tests.bench.crash --kills 20
 
 clean: ## Remove the environment, builds and caches
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
