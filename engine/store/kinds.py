@@ -13,7 +13,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.explanation import Explanation
+from engine.explanation import Explanation, Side
+from engine.judgement import Judgement
+from engine.models.request import Usage
 from engine.neuron import NeuronId
 from engine.score import Baseline, Scope, Score
 from engine.simulation import Scale, SimulationStatus
@@ -77,6 +79,8 @@ class StoredExplanation:
         scoring_id, simulator, simulator_settings, split, scored_at,
             scoring_seconds: Of the scoring; None when it was never scored.
         scores, baselines: Of the scoring; empty when it was never scored.
+        usage, scoring_usage: Tokens that language models used to write and to score it.
+        judgements: The newest of each further scorer, without the items judged.
     """
 
     id: int
@@ -99,6 +103,10 @@ class StoredExplanation:
     scoring_seconds: float | None = None
     scores: tuple[Score, ...] = ()
     baselines: tuple[Baseline, ...] = ()
+    side: Side = "positive"
+    usage: Usage = field(default_factory=Usage)
+    scoring_usage: Usage = field(default_factory=Usage)
+    judgements: tuple[Judgement, ...] = ()
 
     def score(self, scope: Scope = Scope.TOP_AND_RANDOM) -> Score | None:
         """The score of one scope; None when there is none."""
@@ -121,6 +129,8 @@ class StoredExplanation:
             rules=self.rules,
             windows=self.windows,
             seconds=self.seconds or 0.0,
+            side=self.side,
+            usage=self.usage,
         )
 
 

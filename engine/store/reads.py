@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from engine.models.request import Usage
 from engine.neuron import NeuronId
-from engine.score import Baseline, Interval, Scope, Score, ScoreStatus
+from engine.score import Baseline, Scope, Score, ScoreStatus
 from engine.simulation import Scale, SimulationStatus
-from engine.store import codec
+from engine.store import codec, judgements
 from engine.store.kinds import (
     Annotation,
     Counts,
@@ -75,7 +76,9 @@ def load(db: sqlite3.Connection, ids: Sequence[int]) -> list[StoredExplanation]:
         "SELECT explanations.*, models.hash AS model_hash, indexes.hash AS index_hash, "
         "neurons.layer, neurons.neuron_index, scorings.id AS scoring_id, scorings.simulator, "
         "scorings.settings AS simulator_settings, scorings.split, "
-        "scorings.created_at AS scored_at, scorings.seconds AS scoring_seconds "
+        "scorings.created_at AS scored_at, scorings.seconds AS scoring_seconds, "
+        "scorings.input_tokens AS scoring_input, scorings.output_tokens AS scoring_output, "
+        "scorings.cached_input_tokens AS scoring_cached, scorings.requests AS scoring_requests "
         "FROM explanations "
         "JOIN neurons ON neurons.id = explanations.neuron_id "
         "JOIN models ON models.id = neurons.model_id "
@@ -101,6 +104,7 @@ def load(db: sqlite3.Connection, ids: Sequence[int]) -> list[StoredExplanation]:
     for row in _of_scorings(db, "baselines", scorings):
         named = baselines.setdefault(row["scoring_id"], {})
         named.setdefault((row["name"], row["description"]), []).append(_score(row))
+    judged = judgements.newest(db, wanted)
     found = {}
     for row in rows:
         scoring = row["scoring_id"]
@@ -128,6 +132,15 @@ def load(db: sqlite3.Connection, ids: Sequence[int]) -> list[StoredExplanation]:
                 Baseline(name, description, tuple(each))
                 for (name, description), each in baselines.get(scoring, {}).items()
             ),
+            side=row["side"],
+            usage=judgements.usage(row),
+            scoring_usage=Usage(
+                row["scoring_input"] or 0,
+                row["scoring_output"] or 0,
+                row["scoring_cached"] or 0,
+                row["scoring_requests"] or 0,
+            ),
+            judgements=tuple(judged.get(row["id"], ())),
         )
     return [found[key] for key in ids if key in found]
 
@@ -308,6 +321,12 @@ def indexes(db: sqlite3.Connection) -> list[IndexFacts]:
     return [IndexFacts(*(*row[:9], codec.load(row[9]))) for row in rows]
 
 
+def recall(db: sqlite3.Connection, name: str) -> Any:
+    """A remembered JSON value; None when there is none."""
+    row = db.execute("SELECT value FROM remembered WHERE name = ?", (name,)).fetchone()
+    return None if row is None else codec.load(row[0])
+
+
 def _match(text: str) -> str:
     """An FTS5 query of quoted prefixes, so that no input is syntax."""
     words = codec.clean(text).replace('"', " ").split()
@@ -334,15 +353,11 @@ def _of_scorings(db: sqlite3.Connection, table: str, scorings: str) -> Iterable[
 
 
 def _score(row: sqlite3.Row) -> Score:
-    low, high = row["interval_low"], row["interval_high"]
-    interval = None
-    if low is not None and high is not None:
-        interval = Interval(low, high, row["interval_level"], row["interval_resamples"])
     return Score(
         scope=Scope(row["scope"]),
         status=ScoreStatus(row["status"]),
         ev_correlation=row["ev_correlation"],
-        interval=interval,
+        interval=judgements.interval(row),
         rsquared=row["rsquared"],
         absolute_dev_explained=row["absolute_dev_explained"],
         records=row["records"],

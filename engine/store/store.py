@@ -8,9 +8,10 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.explanation import Explanation
+from engine.judgement import Judgement
 from engine.neuron import NeuronId
 from engine.records import Excerpt
 from engine.score import ScoreCard
@@ -84,6 +85,7 @@ class Store:
         explanation: Explanation,
         card: ScoreCard | None,
         evidence: Sequence[Excerpt] = (),
+        judgements: Sequence[Judgement] = (),
     ) -> int:
         """Save an explanation and how it scored, with every simulated record.
 
@@ -95,12 +97,13 @@ class Store:
             card: None when it was not scored.
             evidence: The excerpts it was written from, as far as they are at hand, for
                 the names of their documents.
+            judgements: What further scorers found.
 
         Returns:
             The row id of the explanation.
         """
         return await self._write(
-            lambda db: writes.save_explanation(db, index, explanation, card, evidence)
+            lambda db: writes.save_explanation(db, index, explanation, card, evidence, judgements)
         )
 
     async def set_note(self, model: str, neuron: NeuronId, text: str) -> None:
@@ -119,6 +122,10 @@ class Store:
     async def delete_explanation(self, explanation_id: int) -> bool:
         """Delete an explanation with its scorings; False if there was none."""
         return await self._write(lambda db: writes.delete_explanation(db, explanation_id))
+
+    async def remember(self, name: str, value: Any) -> None:
+        """Keep a JSON value by name; :meth:`recall` gives it back."""
+        await self._write(lambda db: writes.remember(db, name, value))
 
     async def close(self) -> None:
         """Write what is still queued, then let go of the file; may be called twice."""
@@ -182,6 +189,10 @@ class Store:
     def indexes(self) -> list[IndexFacts]:
         """Every index that was ever used here, the latest used first."""
         return self._read(reads.indexes)
+
+    def recall(self, name: str) -> Any:
+        """What :meth:`remember` kept under this name; None when nothing is."""
+        return self._read(lambda db: reads.recall(db, name))
 
     def check(self) -> None:
         """Look at every page of the file; about 1 ms per megabyte.

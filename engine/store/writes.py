@@ -9,10 +9,13 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from engine.explanation import Explanation
+from engine.judgement import Judgement
+from engine.models.request import Usage
 from engine.neuron import NeuronId
 from engine.records import Excerpt
 from engine.score import Score, ScoreCard, ScoredRecord
 from engine.store import codec
+from engine.store.judgements import save as save_judgement
 from engine.store.kinds import IndexFacts
 
 if TYPE_CHECKING:
@@ -57,6 +60,7 @@ def save_explanation(
     explanation: Explanation,
     card: ScoreCard | None,
     evidence: Sequence[Excerpt],
+    judgements: Sequence[Judgement] = (),
 ) -> int:
     """Insert what is not there yet of an explanation and its scoring; its row id.
 
@@ -76,10 +80,11 @@ def save_explanation(
         explanation.text,
         explanation.rules,
         windows,
+        *([explanation.side] if explanation.side != "positive" else []),
     )
-    row = _find(db, "SELECT id FROM explanations WHERE content_hash = ?", content)
+    row = find(db, "SELECT id FROM explanations WHERE content_hash = ?", content)
     if row is None:
-        row = _insert(
+        row = insert(
             db,
             "explanations",
             {
@@ -91,7 +96,9 @@ def save_explanation(
                 "settings": codec.dump(explanation.settings),
                 "rules": None if explanation.rules is None else codec.dump(explanation.rules),
                 "seconds": codec.number(explanation.seconds),
-                "versions": codec.dump(_versions()),
+                "side": explanation.side,
+                **usage_columns(explanation.usage),
+                "versions": codec.dump(versions()),
                 "created_at": codec.now(),
             },
         )
@@ -110,7 +117,18 @@ def save_explanation(
         )
     if card is not None:
         _save_card(db, row, index, card)
+    for judgement in judgements:
+        save_judgement(db, row, index, judgement)
     return row
+
+
+def remember(db: Database, name: str, value: Any) -> None:
+    """Keep a JSON value by name, in place of an earlier one."""
+    db.execute(
+        "INSERT INTO remembered (name, value, updated_at) VALUES (?, ?, ?) "
+        "ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
+        [name, codec.dump(value), codec.now()],
+    )
 
 
 def neuron_row(db: Database, model: str, neuron: NeuronId) -> int:
@@ -195,14 +213,14 @@ def _save_card(db: Database, explanation: int, index: int, card: ScoreCard) -> N
     content = codec.digest(
         index, card.simulator, settings, card.split, simulations, scores, baselines
     )
-    if _find(
+    if find(
         db,
         "SELECT id FROM scorings WHERE explanation_id = ? AND content_hash = ?",
         explanation,
         content,
     ):
         return
-    scoring = _insert(
+    scoring = insert(
         db,
         "scorings",
         {
@@ -213,7 +231,8 @@ def _save_card(db: Database, explanation: int, index: int, card: ScoreCard) -> N
             "settings": settings,
             "split": codec.clean(card.split),
             "seconds": codec.number(card.seconds),
-            "versions": codec.dump(_versions()),
+            **usage_columns(card.usage),
+            "versions": codec.dump(versions()),
             "created_at": codec.now(),
         },
     )
@@ -265,8 +284,18 @@ def _score(score: Score) -> dict[str, Any]:
     }
 
 
+def usage_columns(usage: Usage) -> dict[str, int]:
+    """The columns of every table that says what language models used."""
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cached_input_tokens": usage.cached_input_tokens,
+        "requests": usage.requests,
+    }
+
+
 @functools.cache
-def _versions() -> dict[str, str | None]:
+def versions() -> dict[str, str | None]:
     """What wrote a row, for whoever wonders about a number years later."""
 
     def version(name: str) -> str | None:
@@ -279,14 +308,14 @@ def _versions() -> dict[str, str | None]:
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
-def _insert(db: Database, table: str, row: dict[str, Any]) -> int:
+def insert(db: Database, table: str, row: dict[str, Any]) -> int:
     """Insert one row; its id."""
     key = db.table(table).insert(row, pk="id").last_pk
     assert isinstance(key, int)
     return key
 
 
-def _find(db: Database, sql: str, *values: Any) -> int | None:
+def find(db: Database, sql: str, *values: Any) -> int | None:
     row = db.execute(sql, values).fetchone()
     return None if row is None else int(row[0])
 
