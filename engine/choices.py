@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from engine.errors import UsageError
-from engine.explanation import Side
+from engine.explanation import Explanation, Side
 
 #: Names, and whether each needs a language model.
 EXPLAINERS: Mapping[str, bool] = {
@@ -98,6 +98,27 @@ class Choices:
                     f"The {what} needs a language model.",
                     "Name one as PROVIDER:MODEL; `neuroglass models` lists the providers.",
                 )
+
+    def for_scoring(self, explanation: Explanation) -> Choices:
+        """These choices where the explanation exists already.
+
+        Raises:
+            UsageError: the simulator can't read it.
+        """
+        if self.simulator == "token-lookup" and explanation.rules is None:
+            raise UsageError(
+                "The token-lookup simulator reads tables, not sentences.",
+                "Choose another simulator: all-at-once, one-token or json.",
+            )
+        return replace(
+            self,
+            explainer="token-lookup",
+            simulator_model=self.simulator_model or self.explainer_model,
+            scorer_model=self.scorer_model or self.explainer_model,
+            samples=1,
+            revisions=0,
+            side=explanation.side,
+        )
 
     def models_needed(self) -> dict[str, str]:
         """The model of each part that needs one, by ``explainer``, ``simulator``, ``scorer``."""

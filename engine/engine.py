@@ -13,27 +13,34 @@ model: a scanned index is enough to browse, explain, simulate and score.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from engine.errors import IndexFormatError
+from engine.choices import Choices
+from engine.errors import IndexFormatError, UsageError
+from engine.estimate import Estimate
 from engine.events import PipelineEvent, ScanEvent, ScanPublished
-from engine.explanation import Explanation
+from engine.explanation import Explanation, Side
 from engine.index import MANIFEST, Index
+from engine.judgement import Judgement
 from engine.keep import Keep
+from engine.models.model import Capabilities
 from engine.neuron import NeuronId
 from engine.paths import default_home, ensure_home, read_pointer
 from engine.scan_request import ScanRequest
 from engine.score import ScoreCard
 
 if TYPE_CHECKING:
+    from engine.workbench import Workbench
     from engine.store import IndexFacts, Store
 
 STORE = "neuroglass.db"
+#: Name under which the store remembers the choices.
+CHOICES = "choices"
 
 
 class Engine:
@@ -44,6 +51,7 @@ class Engine:
         self.store = store
         self.index = index
         self._path = path
+        self._opened: Workbench | None = None
 
     @classmethod
     async def open(cls, home: Path | None = None, *, index: Path | None = None) -> Engine:
@@ -83,7 +91,9 @@ class Engine:
         await self.close()
 
     async def close(self) -> None:
-        """Finish pending writes and close the store."""
+        """Finish pending writes, let go of language models, close the store."""
+        if self._opened is not None:
+            await self._opened.close()
         await self.store.close()
 
     # -- index
@@ -172,36 +182,76 @@ class Engine:
 
     # -- the method
 
-    async def explain(
-        self,
-        neuron: NeuronId,
-        *,
-        explainer: str = "token-lookup",
-        simulator: str = "token-lookup",
-        split: str = "valid",
+    @property
+    def choices(self) -> Choices:
+        """How to explain and score, as last remembered in this home."""
+        kept = self.store.recall(CHOICES)
+        return Choices() if kept is None else Choices.from_json(kept)
+
+    async def remember(self, choices: Choices) -> None:
+        """Use these choices from now on, in the next session, too.
+
+        Raises:
+            UsageError: they can't be carried out together.
+        """
+        choices.check()
+        await self.store.remember(CHOICES, choices.to_json())
+
+    def explain(
+        self, neuron: NeuronId, choices: Choices | None = None, *, offline: bool = False
     ) -> AsyncGenerator[PipelineEvent, None]:
         """Explain one neuron, simulate its held-out records and score the match.
 
-        Closing the stream cancels at once; nothing is saved here (see :meth:`save`).
+        Closing the stream cancels at once; nothing is saved here (see :meth:`save`), but
+        every reply of a language model is, so that the same call goes on from there.
+
+        Args:
+            choices: None for the remembered ones.
+            offline: Send nothing; language models answer from the reply cache alone.
 
         Raises:
-            UsageError: no such neuron, explainer or simulator.
+            UsageError: no such neuron, or choices that can't be carried out.
             IndexFormatError: nothing has been scanned yet.
+            LanguageModelError: a model that can't be had: no key, no such provider.
         """
-        from engine import pipeline
-
-        index = self._require_index()
-        record, means = index.neuron(neuron), index.token_means(neuron)
-        events = pipeline.explain_and_score(
-            record,
-            means,
-            pipeline.explainer(explainer),
-            pipeline.simulator(simulator),
-            split=split,
+        return self._workbench().explain(
+            self._require_index(), neuron, choices or self.choices, offline=offline
         )
-        async with aclosing(events):
-            async for event in events:
-                yield event
+
+    def score(
+        self, explanation: Explanation, choices: Choices | None = None, *, offline: bool = False
+    ) -> AsyncGenerator[PipelineEvent, None]:
+        """Simulate and score an explanation that exists already; see :meth:`written`.
+
+        The stream of :meth:`explain` without words and Explained; raises the same.
+        """
+        return self._workbench().score(
+            self._require_index(), explanation, choices or self.choices, offline=offline
+        )
+
+    def written(self, neuron: NeuronId, text: str, *, side: Side = "positive") -> Explanation:
+        """An explanation of the user's own. UsageError when it is blank."""
+        text = " ".join(text.split()).removesuffix(".")
+        if not text:
+            raise UsageError("An explanation needs at least a word.", "Write what it fires on.")
+        return Explanation(neuron, text, explainer="human", side=side)
+
+    async def estimate(self, neuron: NeuronId, choices: Choices | None = None) -> Estimate:
+        """What :meth:`explain` would ask of language models; raises the same."""
+        return await self._workbench().estimate(
+            self._require_index(), neuron, choices or self.choices
+        )
+
+    async def check_model(self, name: str) -> Capabilities:
+        """Ask a model what it can do. Raises UsageError, LanguageModelError."""
+        return await self._workbench().check_model(name)
+
+    def _workbench(self) -> Workbench:
+        if self._opened is None:
+            from engine.workbench import Workbench
+
+            self._opened = Workbench(self.home)
+        return self._opened
 
     # -- the store
 
@@ -223,8 +273,15 @@ class Engine:
             settings=dict(index.manifest["settings"]),
         )
 
-    async def save(self, explanation: Explanation, card: ScoreCard | None = None) -> int:
-        """Save an explanation with its score; returns its id once it is on disk."""
+    async def save(
+        self,
+        explanation: Explanation,
+        card: ScoreCard | None = None,
+        judgements: Sequence[Judgement] = (),
+    ) -> int:
+        """Save an explanation with its scores; returns its id once it is on disk."""
         index = self._require_index()
         evidence = [index.excerpt(window) for window in explanation.windows]
-        return await self.store.save_explanation(self.index_facts(), explanation, card, evidence)
+        return await self.store.save_explanation(
+            self.index_facts(), explanation, card, evidence, judgements
+        )

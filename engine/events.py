@@ -123,6 +123,18 @@ class RecordSimulated:
     record: ScoredRecord
 
 
+@dataclass(frozen=True, slots=True)
+class CandidateStarted:
+    """Words of another candidate follow; ``number`` counts from 1, revisions last.
+
+    Sent only when there are several.
+    """
+
+    number: int
+    total: int
+    revision: bool = False
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CandidateScored:
     """One of several candidate explanations is scored on the split that chooses.
@@ -155,6 +167,15 @@ class Judged:
     """A further scorer is done."""
 
     judgement: Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeFailed:
+    """A further scorer could not judge; the score and the other scorers stand."""
+
+    scorer: str
+    message: str
+    remedy: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +220,12 @@ PipelineEvent = (
     PipelineStarted
     | Word
     | Explained
+    | CandidateStarted
     | CandidateScored
     | RecordSimulated
     | Judging
     | Judged
+    | JudgeFailed
     | Spent
     | Scored
     | PipelineFailed

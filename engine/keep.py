@@ -28,14 +28,15 @@ class Keep:
         band: Random windows of each quantile band.
         random: Uniformly random windows of the score fold, drawn for each neuron.
         explain_random: The same of the explain fold.
-        bottom: Windows with the most negative minimum.
+        bottom: Windows with the most negative minimum; enough to score the negative
+            side on four per split.
     """
 
     top: int = 20
     band: int = 4
     random: int = 18
     explain_random: int = 4
-    bottom: int = 4
+    bottom: int = 12
 
     def slots(self) -> Mapping[tuple[Fold, Group], slice]:
         """Which of a neuron's slots each fold and group owns."""

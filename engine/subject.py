@@ -174,6 +174,71 @@ class SubjectModel:
             for handle in handles:
                 handle.remove()
 
+    def hidden(
+        self,
+        token_ids: torch.Tensor,
+        *,
+        layer: int = 0,
+        neuron: int = 0,
+        values: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The last hidden states, after the final LayerNorm; [batch, position, width].
+
+        Args:
+            token_ids: int64 [batch, position]. What follows a shorter text in its row
+                may be anything: no position reads a later one.
+            layer, neuron: The neuron whose activation is replaced.
+            values: float [batch, position] to put in its place; NaN leaves a position as
+                it is. None replaces nothing.
+        """
+        import torch
+
+        def before_projection(_module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+            activations = inputs[0].clone()
+            given = values.to(activations)  # type: ignore[union-attr]
+            own = activations[:, :, neuron]
+            activations[:, :, neuron] = torch.where(torch.isnan(given), own, given)
+            return (activations, *inputs[1:])
+
+        handle = None
+        if values is not None:
+            projection = self._model.transformer.h[layer].mlp.c_proj
+            handle = projection.register_forward_pre_hook(before_projection)
+        try:
+            with torch.inference_mode():
+                states: torch.Tensor = self._model.transformer(
+                    input_ids=token_ids.to(self.device), use_cache=False
+                ).last_hidden_state
+        finally:
+            if handle is not None:
+                handle.remove()
+        return states
+
+    def log_probabilities(self, states: torch.Tensor) -> torch.Tensor:
+        """Next-token log-probabilities of hidden states, float64 [..., vocabulary].
+
+        In float64, since the difference that one neuron makes can be as small as what
+        float32 rounds away.
+        """
+        import torch
+
+        with torch.inference_mode():
+            return torch.log_softmax(self._model.lm_head(states).double(), dim=-1)
+
+    def output_weights(self, layer: int, neuron: int) -> torch.Tensor:
+        """How strongly a neuron writes each token; float32 [vocabulary], on the CPU.
+
+        ``sum_i Wpr[n, i] gf[i] E[t, i]`` on the raw weights: no biases, no centring and
+        no division by a norm (method: Bills et al. 2023, 1.11).
+        """
+        import torch
+
+        transformer = self._model.transformer
+        with torch.inference_mode():
+            written = transformer.h[layer].mlp.c_proj.weight[neuron].float()
+            scaled = written * transformer.ln_f.weight.float()
+            return (transformer.wte.weight.float() @ scaled).cpu()
+
 
 def resolve_device(device: str) -> str:
     """``auto`` to ``cuda`` or ``cpu``; ModelError for a device that is not there."""

@@ -20,9 +20,12 @@ from method_samples import (
 )
 
 from engine.baselines import baselines
-from engine.errors import MethodError, ModelError, UsageError
+from engine.errors import MethodError, ModelError
 from engine.events import (
+    CandidateScored,
+    CandidateStarted,
     Explained,
+    Judging,
     PipelineEvent,
     PipelineFailed,
     PipelineStarted,
@@ -31,12 +34,15 @@ from engine.events import (
 )
 from engine.explanation import Evidence, Explanation, Word
 from engine.lookup import TokenLookupExplainer, TokenLookupSimulator
+from engine.method import Method
+from engine.models.faults import Fault, LanguageModelError
 from engine.neuron import NeuronId
-from engine.pipeline import explain_and_score, explainer, score_explanation, simulator
+from engine.pipeline import explain_and_score, score_explanation
 from engine.records import ActivationRecord, Excerpt, Fold, Group
 from engine.score import Scope, ScoreCard, ScoreStatus
 from engine.scoring import scored_record
 from engine.simulation import Scale, Simulation, SimulationStatus
+from engine.splits import split_records
 
 
 class ByHand:
@@ -67,14 +73,22 @@ async def collect(events: AsyncIterator[PipelineEvent]) -> list[PipelineEvent]:
 
 
 def look_up(**options: Any) -> AsyncIterator[PipelineEvent]:
-    return explain_and_score(
-        sample_neuron(), sample_means(), TokenLookupExplainer(), TokenLookupSimulator(), **options
-    )
+    method = Method(TokenLookupExplainer(), TokenLookupSimulator(), **options)
+    return explain_and_score(sample_neuron(), sample_means(), method)
+
+
+def by(explainer: Any, simulator: Any) -> AsyncIterator[PipelineEvent]:
+    return explain_and_score(sample_neuron(), sample_means(), Method(explainer, simulator))
 
 
 async def card_of(expected: Any) -> ScoreCard:
     *_, last = await collect(
-        score_explanation(explanation(), sample_neuron(), sample_means(), ByHand(expected))
+        score_explanation(
+            explanation(),
+            sample_neuron(),
+            sample_means(),
+            Method(TokenLookupExplainer(), ByHand(expected)),
+        )
     )
     assert isinstance(last, Scored)
     return last.card
@@ -119,7 +133,7 @@ async def test_no_scored_document_is_in_the_evidence() -> None:
             yield explanation()
 
     hand = ByHand(lambda excerpt: np.zeros(len(excerpt)))
-    await collect(explain_and_score(sample_neuron(), sample_means(), Looks(), hand))
+    await collect(by(Looks(), hand))
     assert len(seen) == 24 and len(hand.seen) == 10
     assert not set(seen) & {excerpt.document for excerpt in hand.seen}
 
@@ -188,7 +202,9 @@ async def test_too_few_records_are_a_failed_score_not_a_crash() -> None:
         }
     )
     *_, last = await collect(
-        explain_and_score(small, sample_means(), TokenLookupExplainer(), TokenLookupSimulator())
+        explain_and_score(
+            small, sample_means(), Method(TokenLookupExplainer(), TokenLookupSimulator())
+        )
     )
     assert isinstance(last, Scored)
     assert last.card.score().status is ScoreStatus.FAILED
@@ -217,9 +233,7 @@ async def test_expected_failures_end_the_stream_with_a_line() -> None:
         (MethodError("Too little.", "Scan."), "Too little."),
         (None, "The explainer token-lookup gave no explanation."),
     ):
-        events = await collect(
-            explain_and_score(sample_neuron(), sample_means(), Gives(error), TokenLookupSimulator())
-        )
+        events = await collect(by(Gives(error), TokenLookupSimulator()))
         last = events[-1]
         assert [type(e) for e in events] == [PipelineStarted, Word, PipelineFailed]
         assert isinstance(last, PipelineFailed)
@@ -227,7 +241,12 @@ async def test_expected_failures_end_the_stream_with_a_line() -> None:
 
     other = Explanation(NeuronId(0, 0), "x", "y")
     *_, last = await collect(
-        score_explanation(other, sample_neuron(), sample_means(), TokenLookupSimulator())
+        score_explanation(
+            other,
+            sample_neuron(),
+            sample_means(),
+            Method(TokenLookupExplainer(), TokenLookupSimulator()),
+        )
     )
     assert isinstance(last, PipelineFailed) and last.stage == "simulate"
 
@@ -244,9 +263,7 @@ async def test_closing_the_stream_closes_the_explainer() -> None:
             finally:
                 closed.set()
 
-    async with aclosing(
-        explain_and_score(sample_neuron(), sample_means(), Endless(), TokenLookupSimulator())
-    ) as events:
+    async with aclosing(by(Endless(), TokenLookupSimulator())) as events:
         async for event in events:
             if isinstance(event, Word):
                 break
@@ -266,8 +283,7 @@ async def test_cancelling_stops_a_simulation_under_way() -> None:
             raise AssertionError
 
     before = asyncio.all_tasks()
-    stream = explain_and_score(sample_neuron(), sample_means(), TokenLookupExplainer(), Slow())
-    task = asyncio.create_task(collect(stream))
+    task = asyncio.create_task(collect(by(TokenLookupExplainer(), Slow())))
     await asyncio.wait_for(entered.wait(), 10)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -275,12 +291,113 @@ async def test_cancelling_stops_a_simulation_under_way() -> None:
     assert left.is_set() and asyncio.all_tasks() == before
 
 
-def test_names_are_looked_up() -> None:
-    assert explainer("token-lookup").name == simulator("token-lookup").name == "token-lookup"
-    with pytest.raises(UsageError, match=r"no explainer 'psychic'.*token-lookup"):
-        explainer("psychic")
-    with pytest.raises(UsageError, match="no simulator"):
-        simulator("")
+class Writes(TokenLookupExplainer):
+    """An explainer that writes what it is told to, one sentence per sample."""
+
+    def __init__(self, *sentences: str) -> None:
+        super().__init__()
+        self._sentences = sentences
+
+    async def explain(self, evidence: Evidence) -> AsyncIterator[Word | Explanation]:
+        text = self._sentences[evidence.sample]
+        yield Word(text)
+        yield Explanation(evidence.neuron, text, "writes")
+
+
+class Believes:
+    """A simulator that is right by the share that the explanation's text says."""
+
+    name = "believes"
+    settings: Mapping[str, Any] = {}
+
+    async def simulate(self, explanation: Explanation, excerpt: Excerpt) -> Simulation:
+        rng = np.random.default_rng(excerpt.window)
+        share = float(explanation.text)
+        right = np.where(excerpt.token_ids == 0, 2.0, 0.0)
+        values = share * right + (1 - share) * rng.normal(size=len(excerpt))
+        return Simulation(excerpt, values.astype(np.float32), Scale.NEURON, SimulationStatus.OK)
+
+
+class Revises:
+    """A reviser that writes what it is told to."""
+
+    def __init__(self, *sentences: str) -> None:
+        self._sentences = list(sentences)
+        self.saw: list[str] = []
+
+    async def revise(
+        self, explanation: Explanation, evidence: Evidence
+    ) -> AsyncIterator[Word | Explanation]:
+        self.saw.append(explanation.text)
+        yield Explanation(evidence.neuron, self._sentences.pop(0), "writes")
+
+
+async def test_the_best_sample_on_valid_is_kept_and_reported_on_test() -> None:
+    method = Method(Writes("0.2", "0.9", "0.5"), Believes(), samples=3)
+    events = await collect(explain_and_score(sample_neuron(), sample_means(), method))
+    scored = [event for event in events if isinstance(event, CandidateScored)]
+    assert [(one.number, one.kept) for one in scored] == [(1, True), (2, True), (3, False)]
+    last = events[-1]
+    assert isinstance(last, Scored)
+    assert last.explanation.text == "0.9" and last.card.split == "test"
+    valid = {h.record.excerpt.document for h in split_records(sample_neuron()).valid}
+    assert not valid & {r.simulation.excerpt.document for r in last.card.records}
+
+
+async def test_a_revision_is_kept_only_if_its_score_rises() -> None:
+    reviser = Revises("0.3", "0.95", "0.9")
+    method = Method(Writes("0.8"), Believes(), reviser=reviser, revisions=3)
+    events = await collect(explain_and_score(sample_neuron(), sample_means(), method))
+    last = events[-1]
+    assert isinstance(last, Scored) and last.explanation.text == "0.95"
+    assert reviser.saw == ["0.8", "0.8", "0.95"]
+    started = [event for event in events if isinstance(event, CandidateStarted)]
+    assert [one.revision for one in started] == [False, True, True, True]
+
+
+async def test_another_neurons_explanation_is_scored_beside() -> None:
+    method = Method(Writes("0.9"), Believes(), chance=Explanation(NeuronId(1, 9), "0.0", "writes"))
+    events = await collect(explain_and_score(sample_neuron(), sample_means(), method))
+    assert [e.done for e in events if isinstance(e, Judging)] == list(range(1, 11))
+    last = events[-1]
+    assert isinstance(last, Scored)
+    chance = last.card.baselines[0]
+    assert chance.name == "another-neuron" and "1:9" in chance.description
+    low, high = chance.scores[0].interval.low, chance.scores[0].interval.high  # type: ignore[union-attr]
+    assert low < 0 < high
+    assert last.card.score().ev_correlation > 0.9  # type: ignore[operator]
+
+
+async def test_a_fault_that_every_request_would_meet_ends_the_run() -> None:
+    def broke(excerpt: Excerpt) -> Any:
+        if excerpt.window != 101:
+            raise LanguageModelError(Fault.BUDGET, "The budget is spent.", "Raise it.")
+        return np.zeros(len(excerpt))
+
+    *rest, last = await collect(by(Writes("x"), ByHand(broke)))
+    assert last == PipelineFailed("simulate", "The budget is spent.", "Raise it.")
+    assert not any(isinstance(event, Scored) for event in rest)
+
+
+async def test_records_are_simulated_side_by_side_and_told_in_order() -> None:
+    under_way, most = 0, 0
+
+    class Waits(TokenLookupSimulator):
+        async def simulate(self, explanation: Explanation, excerpt: Excerpt) -> Simulation:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            await asyncio.sleep(0.02 if excerpt.window % 2 else 0.001)
+            under_way -= 1
+            return await super().simulate(explanation, excerpt)
+
+    events = await collect(by(TokenLookupExplainer(), Waits()))
+    last = events[-1]
+    assert isinstance(last, Scored) and most == 4
+    seen = [e.record.simulation.excerpt.window for e in events if isinstance(e, RecordSimulated)]
+    assert seen == [r.simulation.excerpt.window for r in last.card.records]
+    held_out = split_records(sample_neuron()).valid
+    assert seen == [held.record.excerpt.window for held in held_out]
 
 
 def test_a_shuffled_tables_interval_covers_zero_and_the_tables_own_does_not() -> None:

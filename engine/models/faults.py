@@ -46,6 +46,20 @@ RETRIED = frozenset(
 )
 
 
+#: After one of these every further request would fail alike, so the run ends at once.
+ENDING = frozenset(
+    {
+        Fault.NO_KEY,
+        Fault.WRONG_KEY,
+        Fault.FORBIDDEN,
+        Fault.NO_CREDIT,
+        Fault.UNKNOWN_MODEL,
+        Fault.BUDGET,
+        Fault.OFFLINE,
+    }
+)
+
+
 class LanguageModelError(NeuroglassError):
     """A language model could not do what was asked.
 
@@ -67,3 +81,8 @@ class LanguageModelError(NeuroglassError):
     def retried(self) -> bool:
         """Whether another try may help."""
         return self.fault in RETRIED
+
+    @property
+    def ends_run(self) -> bool:
+        """Whether every further request would fail alike."""
+        return self.fault in ENDING

@@ -1,0 +1,115 @@
+"""From names to parts: the method that a set of choices describes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from engine.chance import other_explanation
+from engine.choices import Choices
+from engine.explanation import Explainer
+from engine.index import Index
+from engine.judgement import Scorer
+from engine.lookup import TokenLookupExplainer, TokenLookupSimulator
+from engine.method import Method, Reviser
+from engine.neuron import NeuronId
+from engine.simulation import Simulator
+from engine.spending import Spending
+from engine.splits import Splits
+
+if TYPE_CHECKING:
+    from engine.lab import Lab
+    from engine.models.model import LanguageModel
+
+
+class Labs(Protocol):
+    """Where the subject model comes from."""
+
+    async def lab(self, index: Index) -> Lab:
+        """The subject model of an index, for experiments."""
+        ...
+
+
+async def assemble(
+    labs: Labs, index: Index, neuron: NeuronId, choices: Choices, spending: Spending
+) -> Method:
+    """Connect and put together what the choices name; nothing is asked of a model yet.
+
+    Raises:
+        UsageError: a model's name makes no sense.
+        LanguageModelError: a model can't be had: no key, no such checkpoint.
+    """
+    models = {part: await spending.model(name) for part, name in choices.models_needed().items()}
+    needs_lab = choices.revisions or choices.explainer == "output-aware"
+    lab = await labs.lab(index) if needs_lab or choices.scorers else None
+    return Method(
+        explainer=_explainer(choices, models, lab),
+        simulator=_simulator(choices, models),
+        split=choices.split,
+        samples=choices.samples,
+        reviser=_reviser(choices, models, lab),
+        revisions=choices.revisions,
+        calibration=choices.calibration,
+        chance=await other_explanation(index, neuron, choices.side) if choices.chance else None,
+        scorers=_scorers(index, neuron, choices, models, lab),
+        side=choices.side,
+    )
+
+
+def _explainer(choices: Choices, models: dict[str, LanguageModel], lab: Lab | None) -> Explainer:
+    match choices.explainer:
+        case "token-activation-pairs":
+            from engine.explainers.pairs import TokenActivationPairsExplainer
+
+            return TokenActivationPairsExplainer(models["explainer"])
+        case "summary":
+            from engine.explainers.summary import SummaryExplainer
+
+            return SummaryExplainer(models["explainer"])
+        case "output-aware":
+            from engine.explainers.output_aware import OutputAwareExplainer
+
+            assert lab is not None
+            return OutputAwareExplainer(models["explainer"], lab.promoted)
+        case _:
+            return TokenLookupExplainer()
+
+
+def _simulator(choices: Choices, models: dict[str, LanguageModel]) -> Simulator:
+    match choices.simulator:
+        case "all-at-once":
+            from engine.simulators.all_at_once import AllAtOnceSimulator
+
+            return AllAtOnceSimulator(models["simulator"])
+        case "one-token":
+            from engine.simulators.one_token import OneTokenSimulator
+
+            return OneTokenSimulator(models["simulator"])
+        case "json":
+            from engine.simulators.compact_json import CompactJsonSimulator
+
+            return CompactJsonSimulator(models["simulator"])
+        case _:
+            return TokenLookupSimulator()
+
+
+def _reviser(choices: Choices, models: dict[str, LanguageModel], lab: Lab | None) -> Reviser | None:
+    if not choices.revisions:
+        return None
+    from engine.explainers.revise import Reviser as CounterExamples
+
+    assert lab is not None
+    return CounterExamples(models["explainer"], lab)
+
+
+def _scorers(
+    index: Index,
+    neuron: NeuronId,
+    choices: Choices,
+    models: dict[str, LanguageModel],
+    lab: Lab | None,
+) -> Callable[[Simulator, Splits], Sequence[Scorer]]:
+    def make(simulator: Simulator, splits: Splits) -> Sequence[Scorer]:
+        return ()
+
+    return make

@@ -1,0 +1,91 @@
+"""Several explanations of one neuron, and which of them is kept.
+
+Candidates are compared by their score on the valid split.  What was chosen by a number
+is flattered by it, so the number that is reported comes from another split (test).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from engine.errors import MethodError
+from engine.events import CandidateScored, CandidateStarted, Explained, PipelineEvent
+from engine.explanation import Evidence, Explanation, Word
+from engine.method import Method
+from engine.records import NeuronRecord, TokenMeans
+from engine.scoring import score_records
+from engine.simulate import calibrated, simulate_all
+from engine.splits import Splits
+from engine.streams import closing
+
+
+async def candidates(
+    record: NeuronRecord, means: TokenMeans, splits: Splits, method: Method
+) -> AsyncGenerator[PipelineEvent, None]:
+    """Draw the method's samples, revise the best, and yield it as Explained, last.
+
+    A single candidate is not scored here. A revision is kept only where its score is
+    higher; one that could not be written or scored leaves the one before it.
+
+    Raises:
+        NeuroglassError: no candidate could be written, or every request would fail.
+    """
+    revisions = method.revisions if method.reviser is not None else 0
+    total = method.samples + revisions
+    best: Explanation | None = None
+    best_score = -math.inf
+    for number in range(1, total + 1):
+        evidence = _evidence(record, means, splits, method, sample=number - 1)
+        revising = number > method.samples
+        if total > 1:
+            yield CandidateStarted(number, total, revising)
+        if revising:
+            assert best is not None
+            assert method.reviser is not None
+            stream = method.reviser.revise(best, evidence)
+        else:
+            stream = method.explainer.explain(evidence)
+        written: Explanation | None = None
+        async with closing(stream) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Word):
+                    yield piece
+                else:
+                    written = piece
+        if written is None:
+            raise MethodError(f"The explainer {method.explainer.name} gave no explanation.")
+        if total == 1:
+            best = written
+            break
+        score = await _choosing_score(written, method, splits)
+        better = best is None or (score is not None and score > best_score)
+        if better:
+            best = written
+            best_score = -math.inf if score is None else score
+        yield CandidateScored(number, total, written, score, better)
+    assert best is not None
+    yield Explained(best)
+
+
+async def _choosing_score(explanation: Explanation, method: Method, splits: Splits) -> float | None:
+    simulator = await calibrated(explanation, method, splits)
+    simulated = simulate_all(simulator, explanation, splits.valid, method.parallel)
+    async with aclosing(simulated) as stream:
+        records = [record async for record in stream]
+    return score_records(records)[0].ev_correlation
+
+
+def _evidence(
+    record: NeuronRecord, means: TokenMeans, splits: Splits, method: Method, sample: int
+) -> Evidence:
+    return Evidence(
+        neuron=record.neuron,
+        train=splits.train,
+        others=splits.others,
+        token_means=means,
+        statistics=record.statistics,
+        side=method.side,
+        sample=sample,
+    )

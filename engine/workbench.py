@@ -1,0 +1,119 @@
+"""Choices made real: models connected, parts put together, runs streamed.
+
+A workbench costs nothing to make; models are connected when a run needs them and kept
+until :meth:`Workbench.close`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.assembly import assemble, estimate_run
+from engine.choices import Choices
+from engine.estimate import Estimate
+from engine.events import PipelineEvent
+from engine.explanation import Explanation
+from engine.index import Index
+from engine.neuron import NeuronId
+from engine.pipeline import explain_and_score, score_explanation
+from engine.sides import means_of, record_of
+from engine.spending import Spending
+
+if TYPE_CHECKING:
+    from engine.lab import Lab
+    from engine.models.model import Capabilities, LanguageModel
+    from engine.models.replies import Replies
+
+REPLIES = "replies.db"
+
+
+class Workbench:
+    """Language models and the subject model of one home, connected on first use."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._connected: dict[str, LanguageModel] = {}
+        self._replies: Replies | None = None
+        self._lab: Lab | None = None
+
+    async def explain(
+        self, index: Index, neuron: NeuronId, choices: Choices, *, offline: bool
+    ) -> AsyncGenerator[PipelineEvent, None]:
+        """See :meth:`engine.engine.Engine.explain`."""
+        choices.check()
+        record = record_of(index.neuron(neuron), choices.side)
+        means = means_of(index.token_means(neuron), choices.side)
+        spending = Spending(self, choices, offline=offline)
+        method = await assemble(self, index, neuron, choices, spending)
+        stream = spending.watch(explain_and_score(record, means, method))
+        async with aclosing(stream) as events:
+            async for event in events:
+                yield event
+
+    async def score(
+        self, index: Index, explanation: Explanation, choices: Choices, *, offline: bool
+    ) -> AsyncGenerator[PipelineEvent, None]:
+        """See :meth:`engine.engine.Engine.score`."""
+        choices = choices.for_scoring(explanation)
+        choices.check()
+        neuron = explanation.neuron
+        record = record_of(index.neuron(neuron), choices.side)
+        means = means_of(index.token_means(neuron), choices.side)
+        spending = Spending(self, choices, offline=offline)
+        method = await assemble(self, index, neuron, choices, spending)
+        stream = spending.watch(score_explanation(explanation, record, means, method))
+        async with aclosing(stream) as events:
+            async for event in events:
+                yield event
+
+    async def estimate(self, index: Index, neuron: NeuronId, choices: Choices) -> Estimate:
+        """See :meth:`engine.engine.Engine.estimate`."""
+        choices.check()
+        if not choices.models_needed():
+            return Estimate(())
+        method = await assemble(self, index, neuron, choices, Spending(self, choices))
+        return await asyncio.to_thread(estimate_run, index, neuron, choices, method)
+
+    async def check_model(self, name: str) -> Capabilities:
+        """See :meth:`engine.engine.Engine.check_model`."""
+        return await (await self.connected(name)).capabilities()
+
+    async def connected(self, name: str) -> LanguageModel:
+        """The bare model of that name. Raises UsageError, LanguageModelError."""
+        if name not in self._connected:
+            from engine.models.connect import connect
+
+            self._connected[name] = await asyncio.to_thread(connect, name)
+        return self._connected[name]
+
+    async def replies(self) -> Replies:
+        """The cache of replies. Raises StoreError."""
+        if self._replies is None:
+            from engine.models.replies import Replies
+
+            self._replies = await asyncio.to_thread(Replies.open, self._home / REPLIES)
+        return self._replies
+
+    async def lab(self, index: Index) -> Lab:
+        """The subject model of an index, for experiments."""
+        from engine.lab import Lab
+
+        if self._lab is None or self._lab.model_id != index.model_id:
+            if self._lab is not None:
+                await self._lab.close()
+            self._lab = Lab.of(index)
+        return self._lab
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        for model in self._connected.values():
+            await model.close()
+        self._connected.clear()
+        if self._lab is not None:
+            await self._lab.close()
+        if self._replies is not None:
+            await self._replies.close()
