@@ -37,7 +37,7 @@ async def candidates(
     best: Explanation | None = None
     best_score = -math.inf
     for number in range(1, total + 1):
-        evidence = _evidence(record, means, splits, method, sample=number - 1)
+        evidence = evidence_of(record, means, splits, method, sample=number - 1)
         revising = number > method.samples
         if total > 1:
             yield CandidateStarted(number, total, revising)
@@ -77,9 +77,10 @@ async def _choosing_score(explanation: Explanation, method: Method, splits: Spli
     return score_records(records)[0].ev_correlation
 
 
-def _evidence(
+def evidence_of(
     record: NeuronRecord, means: TokenMeans, splits: Splits, method: Method, sample: int
 ) -> Evidence:
+    """What an explainer of this method may look at."""
     return Evidence(
         neuron=record.neuron,
         train=splits.train,

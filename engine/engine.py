@@ -22,21 +22,21 @@ from typing import TYPE_CHECKING
 
 from engine.choices import Choices
 from engine.errors import IndexFormatError, UsageError
-from engine.estimate import Estimate
 from engine.events import PipelineEvent, ScanEvent, ScanPublished
 from engine.explanation import Explanation, Side
 from engine.index import MANIFEST, Index
-from engine.judgement import Judgement
 from engine.keep import Keep
-from engine.models.model import Capabilities
 from engine.neuron import NeuronId
 from engine.paths import default_home, ensure_home, read_pointer
 from engine.scan_request import ScanRequest
 from engine.score import ScoreCard
 
 if TYPE_CHECKING:
-    from engine.workbench import Workbench
+    from engine.estimate import Estimate
+    from engine.judgement import Judgement
+    from engine.models.model import Capabilities
     from engine.store import IndexFacts, Store
+    from engine.workbench import Workbench
 
 STORE = "neuroglass.db"
 #: Name under which the store remembers the choices.

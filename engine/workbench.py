@@ -12,9 +12,9 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.assembly import assemble, estimate_run
+from engine.assembly import assemble
 from engine.choices import Choices
-from engine.estimate import Estimate
+from engine.estimate import Estimate, estimate_run
 from engine.events import PipelineEvent
 from engine.explanation import Explanation
 from engine.index import Index
@@ -75,8 +75,10 @@ class Workbench:
         choices.check()
         if not choices.models_needed():
             return Estimate(())
+        record = record_of(index.neuron(neuron), choices.side)
+        means = means_of(index.token_means(neuron), choices.side)
         method = await assemble(self, index, neuron, choices, Spending(self, choices))
-        return await asyncio.to_thread(estimate_run, index, neuron, choices, method)
+        return await asyncio.to_thread(estimate_run, record, means, choices, method)
 
     async def check_model(self, name: str) -> Capabilities:
         """See :meth:`engine.engine.Engine.check_model`."""
