@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 from engine.errors import IndexFormatError, UsageError
 from engine.keep import Keep
 from engine.neuron import NeuronId
-from engine.records import ActivationRecord, Excerpt, NeuronRecord, NeuronStatistics, TokenMeans
+from engine.records import (
+    ActivationRecord,
+    Excerpt,
+    Fold,
+    NeuronRecord,
+    NeuronStatistics,
+    TokenMeans,
+)
 from engine.vocabulary import Vocabulary
 from engine.windows import WindowSet
 
@@ -224,6 +231,11 @@ class Index:
         if not 0 <= window < len(self._windows):
             raise UsageError(f"There is no window {window} in this index.")
         return self._windows.excerpt(window, self.vocabulary)
+
+    def windows_of(self, fold: Fold) -> NDArray[np.int64]:
+        """Every window of a fold, whether it has been scanned yet or not; int64 [n]."""
+        folds = self._windows.folds()
+        return np.flatnonzero(folds == list(Fold).index(fold))
 
     def neuron(self, neuron: NeuronId) -> NeuronRecord:
         """All that was kept of one neuron. UsageError if there is no such neuron."""

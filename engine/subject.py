@@ -193,15 +193,16 @@ class SubjectModel:
         """
         import torch
 
-        def before_projection(_module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-            activations = inputs[0].clone()
-            given = values.to(activations)  # type: ignore[union-attr]
-            own = activations[:, :, neuron]
-            activations[:, :, neuron] = torch.where(torch.isnan(given), own, given)
-            return (activations, *inputs[1:])
-
         handle = None
         if values is not None:
+            given = values
+
+            def before_projection(_module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+                activations = inputs[0].clone()
+                own, new = activations[:, :, neuron], given.to(activations)
+                activations[:, :, neuron] = torch.where(torch.isnan(new), own, new)
+                return (activations, *inputs[1:])
+
             projection = self._model.transformer.h[layer].mlp.c_proj
             handle = projection.register_forward_pre_hook(before_projection)
         try:
