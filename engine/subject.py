@@ -238,7 +238,8 @@ class SubjectModel:
         with torch.inference_mode():
             written = transformer.h[layer].mlp.c_proj.weight[neuron].float()
             scaled = written * transformer.ln_f.weight.float()
-            return (transformer.wte.weight.float() @ scaled).cpu()
+            weights: torch.Tensor = transformer.wte.weight.float() @ scaled
+        return weights.cpu()
 
 
 def resolve_device(device: str) -> str:
