@@ -122,10 +122,10 @@ class LocalTokens:
         message or begin another speaker's.
         """
         if not self.has_template:
-            turns = (
+            said = (
                 f"{_SPEAKERS[m.role]} {m.text}" if m.role in _SPEAKERS else m.text for m in messages
             )
-            return self.encode("\n\n".join([*turns, _SPEAKERS["assistant"]])).ids
+            return self.encode("\n\n".join([*said, _SPEAKERS["assistant"]])).ids
         hidden: list[str] = []
         stand_in = _unused("".join(message.text for message in messages))
 
