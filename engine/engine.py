@@ -229,7 +229,8 @@ class Engine:
             self._require_index(), explanation, choices or self.choices, offline=offline
         )
 
-    def written(self, neuron: NeuronId, text: str, *, side: Side = "positive") -> Explanation:
+    @staticmethod
+    def written(neuron: NeuronId, text: str, *, side: Side = "positive") -> Explanation:
         """An explanation of the user's own. UsageError when it is blank."""
         text = " ".join(text.split()).removesuffix(".")
         if not text:

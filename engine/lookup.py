@@ -202,6 +202,7 @@ class TokenLookupExplainer:
             rules=table.to_rules(),
             windows=tuple(sorted(seen)),
             seconds=time.perf_counter() - started,
+            side=evidence.side,
         )
 
     def _fit(self, evidence: Evidence) -> tuple[LookupTable, str]:
