@@ -175,7 +175,7 @@ def _look_at_file(path: Path) -> None:
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     # Whose file it is comes first: nothing may be changed in one that is not ours.
     pending = patiently(lambda: _pending(connection, path))
-    mode = "DELETE" if _on_network(path) else "WAL"
+    mode = "DELETE" if on_network(path) else "WAL"
     patiently(lambda: connection.execute(f"PRAGMA journal_mode = {mode}").fetchone())
     if pending:
 
@@ -221,7 +221,7 @@ def _free_bytes(path: Path) -> int:
         return 1 << 62
 
 
-def _on_network(path: Path) -> bool:
+def on_network(path: Path) -> bool:
     """Whether the file system is a remote one; False where that can't be told."""
     try:
         lines = Path("/proc/self/mounts").read_text("utf-8", "surrogateescape").splitlines()
