@@ -75,5 +75,15 @@ class Simulator(Protocol):
         ...
 
     async def simulate(self, explanation: Explanation, excerpt: Excerpt) -> Simulation:
-        """Predict one excerpt. Failure is a status of the result, not an exception."""
+        """Predict one excerpt. Failure is a status of the result, not an exception.
+
+        What a language model used is in the result's ``usage``, failed or not.
+
+        Raises:
+            LanguageModelError: only of the kinds in :data:`engine.models.faults.ENDING`
+                (no or wrong key, no credit, budget, offline, ...), after which no other
+                excerpt could be simulated either: the caller ends the run.
+            MethodError: the simulator was not made ready for this explanation, as a
+                calibrated one is by fitting it.
+        """
         ...
