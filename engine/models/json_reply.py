@@ -6,6 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+#: Openings that lead to nothing before the search is given up: each may cost a pass
+#: over the rest of the reply.
+_MOST_TRIES = 200
 _OPENING = {"object": "{", "array": "["}
 
 
@@ -31,13 +34,17 @@ def first_json(text: str, schema: Mapping[str, Any]) -> str | None:
     """
     opening = _OPENING.get(str(schema.get("type")), "{[")
     decoder = json.JSONDecoder(parse_constant=_refuse)
-    start = 0
+    start = tried = 0
     while start < len(text):
         if text[start] in opening:
+            tried += 1
             try:
                 _, end = decoder.raw_decode(text, start)
-            except (ValueError, RecursionError):
-                pass
+            except RecursionError:
+                return None
+            except ValueError:
+                if tried == _MOST_TRIES:
+                    return None
             else:
                 return text[start:end]
         start += 1
