@@ -28,9 +28,7 @@ from engine.models.request import TokenLogprobs
 from engine.normalise import STEPS
 from engine.prompt_records import UNKNOWN
 
-#: How many characters may be passed over to find the text again, and how many tokens must
-#: then fit.
-_GAP = 16
+#: How many tokens must fit where the text is found again, and where it is found first.
 _AHEAD = 4
 _ANCHOR = 32
 #: Special tokens that may stand before the text.
@@ -58,6 +56,7 @@ def place_tokens(
     if at is None:
         return placed
     lost = False
+    gap = 0  # characters that what was passed over may stand for
     pieces = b""
     for number, token in enumerate(tokens):
         piece = byte_piece(token.text)
@@ -70,13 +69,14 @@ def place_tokens(
         fits = not lost and not pieces and text.startswith(token.text, at)
         if not (fits or lost or pieces or number < _LEADING or _PARTIAL.search(token.text)):
             break  # the model read something else than what was sent
-        lost, pieces = not fits, b""
-        if lost:
+        if not fits:
+            gap, lost, pieces = gap + len(pieces), True, b""
             stretch = _plain(tokens[number : number + _AHEAD])
-            found = text.find(stretch, at, at + _GAP + len(stretch)) if stretch else -1
-            if found < 0:
+            found = _find(text, stretch, at, gap, token.start)
+            if found is None:
+                gap += len(token.text)
                 continue
-            at, lost = found, False
+            at, gap, lost = found, 0, False
         if token.text:
             placed[at] = token
             at += len(token.text)
@@ -144,17 +144,32 @@ def _up_to(highest: int) -> frozenset[str]:
 
 
 def _anchor(text: str, tokens: Sequence[TokenLogprobs], start: int) -> int | None:
-    """Where the first token that is not a special one begins."""
+    """Where the first whole token begins that is not a special one of the model's."""
+    partial = 0
+    while partial < len(tokens) and _PARTIAL.search(tokens[partial].text):
+        partial += 1
+    gap = sum(len(token.text) for token in tokens[:partial])
     for length in (_ANCHOR, _AHEAD):
-        for skipped in range(min(_LEADING + 1, len(tokens))):
+        for skipped in range(min(partial + _LEADING + 1, len(tokens))):
             first = tokens[skipped]
             stretch = _plain(tokens[skipped : skipped + length])
             # The first may hold character ``start`` and begin before it.
-            earliest = max(-1, start - max(len(first.text), 1))
-            for place in (first.start, *range(start, earliest, -1), 0):
-                if stretch and place >= 0 and text.startswith(stretch, place):
-                    return int(place)
+            earliest = max(0, start - max(len(first.text), 1) + 1)
+            for begin, room in ((earliest, start - earliest + gap), (0, gap)):
+                found = _find(text, stretch, begin, room, first.start)
+                if found is not None:
+                    return found
     return None
+
+
+def _find(text: str, stretch: str, at: int, gap: int, hint: int) -> int | None:
+    """A stretch's place: at most ``gap`` characters on, or else where the backend says."""
+    if not stretch:
+        return None
+    found = text.find(stretch, at, at + gap + len(stretch))
+    if found >= 0:
+        return found
+    return hint if hint >= at and text.startswith(stretch, hint) else None
 
 
 def _plain(tokens: Sequence[TokenLogprobs]) -> str:
