@@ -37,6 +37,7 @@ _LEADING = 2
 _BYTES = re.compile(r"(?:\\x[0-9a-fA-F]{2})+\Z")
 #: How servers and local tokenizers write a token that is no whole characters.
 _PARTIAL = re.compile(r"\ufffd|\\x[0-9a-fA-F]{2}|<0x[0-9a-fA-F]{2}>")
+_CROSSED = re.compile(r"[\t\n]")
 
 
 def place_tokens(
@@ -66,14 +67,13 @@ def place_tokens(
             if whole and not lost and text.startswith(whole, at):
                 at, pieces = at + len(whole), b""
             continue
-        fits = not lost and not pieces and text.startswith(token.text, at)
-        if not (fits or lost or pieces or number < _LEADING or _PARTIAL.search(token.text)):
-            break  # the model read something else than what was sent
-        if not fits:
+        if lost or pieces or not text.startswith(token.text, at):
             gap, lost, pieces = gap + len(pieces), True, b""
             stretch = _plain(tokens[number : number + _AHEAD])
             found = _find(text, stretch, at, gap, token.start)
             if found is None:
+                if number >= _LEADING and not _PARTIAL.search(token.text):
+                    break  # the model read something else than what was sent
                 gap += len(token.text)
                 continue
             at, gap, lost = found, 0, False
@@ -155,7 +155,8 @@ def _anchor(text: str, tokens: Sequence[TokenLogprobs], start: int) -> int | Non
             stretch = _plain(tokens[skipped : skipped + length])
             # The first may hold character ``start`` and begin before it.
             earliest = max(0, start - max(len(first.text), 1) + 1)
-            for begin, room in ((earliest, start - earliest + gap), (0, gap)):
+            for begin in (*range(earliest, start + 1), 0):
+                room = gap if begin in (start, 0) else 0
                 found = _find(text, stretch, begin, room, first.start)
                 if found is not None:
                     return found
@@ -163,13 +164,17 @@ def _anchor(text: str, tokens: Sequence[TokenLogprobs], start: int) -> int | Non
 
 
 def _find(text: str, stretch: str, at: int, gap: int, hint: int) -> int | None:
-    """A stretch's place: at most ``gap`` characters on, or else where the backend says."""
+    """A stretch's place: at most ``gap`` characters on, or else where the backend says.
+
+    Never beyond a tab or the end of a line: no piece of a character stands for those, and
+    behind them the same stretch may be another token's.
+    """
     if not stretch:
         return None
     found = text.find(stretch, at, at + gap + len(stretch))
-    if found >= 0:
-        return found
-    return hint if hint >= at and text.startswith(stretch, hint) else None
+    if found < 0 and hint >= at and text.startswith(stretch, hint):
+        found = hint
+    return found if found >= 0 and not _CROSSED.search(text, at, found) else None
 
 
 def _plain(tokens: Sequence[TokenLogprobs]) -> str:
