@@ -130,8 +130,10 @@ async def answered(
     gate = asyncio.Semaphore(parallel)
 
     async def one(place: int) -> tuple[int, T]:
-        async with gate:
-            return place, await jobs[place]()
+        await gate.acquire()
+        result = await jobs[place]()
+        gate.release()  # not after an error: no other job may begin then
+        return place, result
 
     tasks = [asyncio.create_task(one(place)) for place in range(len(jobs))]
     try:

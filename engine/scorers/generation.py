@@ -226,13 +226,16 @@ def firing_share(material: Material, lengths: Sequence[int]) -> float | None:
 
 
 def _texts(reply: str) -> tuple[str, ...]:
-    """The different texts of a reply that have any words."""
+    """The different texts of a reply, as they were written; empty ones are none."""
     found = first_json(reply, {"type": "object"})
     value: Any = json.loads(found).get("texts") if found is not None else None
     if not isinstance(value, list):
         return ()
-    words = [text.strip() for text in value if isinstance(text, str)]
-    return tuple(dict.fromkeys(text for text in words if text))
+    different: dict[str, str] = {}
+    for text in value:
+        if isinstance(text, str) and (words := " ".join(text.split())):
+            different.setdefault(words, text)
+    return tuple(different.values())
 
 
 def _item(text: str, fires: float | None, message: str = "") -> JudgedItem:

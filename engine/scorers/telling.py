@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -144,12 +145,16 @@ class TextScorer(ABC):
         Raises:
             MethodError: too few texts.
         """
-        material = self._pool.kept()
-        asked = self._batches(material)
-        requests = [self._question(explanation_text, batch) for batch in asked]
-        share = self._pool.share(material)
-        read, written, sent = cost(self._model, requests)
-        return round(read * share), round(written * share), round(sent * share)
+        asked = self._batches(self._pool.kept())
+        around, _, _ = cost(self._model, [self._question(explanation_text, ())])
+        read, written, sent = cost(
+            self._model, [self._question(explanation_text, batch) for batch in asked]
+        )
+        questions = sum(map(len, asked))
+        share = self._pool.share(questions)
+        requests = math.ceil(round(questions * share) / self._per_request)
+        read = round((read - around * sent) * share) + around * requests
+        return read, round(written * share), requests
 
     def _question(self, explanation: str, batch: Sequence[Shown]) -> Request:
         return question(self.task, explanation, [one.text for one in batch])

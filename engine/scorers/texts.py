@@ -155,11 +155,13 @@ class TextPool:
         """
         return choose(self._record, self._splits, self.split, texts=self.texts, seed=self.seed)
 
-    def share(self, material: Material) -> float:
-        """How many times the texts of ``material`` will be asked about, about."""
-        if self._lab is None:
-            return 1.0
-        return 2 * self.texts / (len(material.firing) + len(material.silent))
+    def share(self, asked: int) -> float:
+        """How many times as many questions there will be, about.
+
+        Args:
+            asked: Questions that the texts of :meth:`kept` make.
+        """
+        return 1.0 if self._lab is None else 2 * self.texts / asked
 
     async def material(self) -> Material:
         """The choice.
