@@ -347,6 +347,18 @@ async def test_a_malformed_reply_is_asked_for_once_more() -> None:
     assert (first.sample, second.sample) == (0, 1)
 
 
+async def test_a_backend_that_finds_no_json_is_asked_once_more_too() -> None:
+    none = LanguageModelError(Fault.MALFORMED, "The reply of x holds no JSON.")
+    model = Scripted(answers(none, '{"activations": [[0, 2]]}'))
+    simulation = await CompactJsonSimulator(model).simulate(EXPLANATION, excerpt())
+    assert simulation.expected[0] == 2 and simulation.status is SimulationStatus.OK
+    model = Scripted(answers(none, none))
+    simulation = await CompactJsonSimulator(model).simulate(EXPLANATION, excerpt())
+    assert simulation.status is SimulationStatus.FAILED
+    assert "The reply of x holds no JSON." in simulation.message
+    assert len(model.requests) == 2
+
+
 async def test_after_two_malformed_replies_it_has_failed() -> None:
     model = Scripted(answers("no", '{"activations": [7]}'))
     simulation = await CompactJsonSimulator(model).simulate(EXPLANATION, excerpt())

@@ -15,9 +15,9 @@ from typing import Any
 
 from engine.explanation import Explanation
 from engine.few_shots import FEW_SHOTS, FewShot
-from engine.models.faults import LanguageModelError
+from engine.models.faults import Fault, LanguageModelError
 from engine.models.model import LanguageModel
-from engine.models.request import Finish, Message, Reply, Request, Usage
+from engine.models.request import Finish, Message, Request, Usage
 from engine.normalise import STEPS
 from engine.prompt_records import shown_token
 from engine.records import Excerpt
@@ -109,7 +109,12 @@ class CompactJsonSimulator:
             try:
                 reply = await self._model.complete(request)
             except LanguageModelError as error:
-                return give_up(error, excerpt, usage)
+                if error.fault is not Fault.MALFORMED:
+                    return give_up(error, excerpt, usage)
+                # Some backends look for the JSON themselves and keep the reply.
+                reason = str(error)
+                request = _again(request, "", "it holds no JSON object")
+                continue
             usage += reply.usage
             try:
                 values, message = read_reply(
@@ -117,7 +122,7 @@ class CompactJsonSimulator:
                 )
             except MalformedReply as problem:
                 reason = str(problem)
-                request = _again(request, reply, reason)
+                request = _again(request, reply.text, reason)
                 continue
             return outcome(excerpt, values, message, usage)
         return failed(excerpt, f"two replies could not be read; the last: {reason}", usage)
@@ -160,10 +165,10 @@ def _answer(record: SolvedRecord) -> str:
     return json.dumps({"activations": pairs}, separators=(",", ":"))
 
 
-def _again(request: Request, reply: Reply, reason: str) -> Request:
-    """The same conversation with the reply in it and what was wrong."""
+def _again(request: Request, reply: str, reason: str) -> Request:
+    """The same conversation with the reply in it, as far as known, and what was wrong."""
     turns = (
-        Message("assistant", reply.text.strip() or "{}"),
+        Message("assistant", reply.strip() or "{}"),
         Message(
             "user",
             f"That reply could not be read: {reason}. Give the activations of the same text "
