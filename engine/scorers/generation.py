@@ -11,8 +11,8 @@ from another neuron's explanation.  The model is not asked for texts that should
 fire: nearly any text is one, random windows already say how many, and they would cost as
 much again.
 
-At the defaults 10 texts in one request, and as many for the other explanation: about 250
-tokens in and 350 out each.
+At the defaults 10 texts in one request, and as many for the other explanation: about 160
+GPT-2 tokens in and 350 out each.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ class GenerationScorer:
 
     name = "generation"
     prompt = 1
+    task = _TASK
 
     def __init__(
         self, model: LanguageModel, lab: Lab, pool: TextPool, *, count: int = WRITTEN
@@ -149,7 +150,7 @@ class GenerationScorer:
         shown = json.dumps(one_line(explanation), ensure_ascii=False)
         return Request(
             messages=(
-                Message("system", _TASK),
+                Message("system", self.task),
                 Message("user", f"Description: {shown}\nWrite {self._count} texts."),
             ),
             max_tokens=256 + TOKENS_PER_TEXT * self._count,

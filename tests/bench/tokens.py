@@ -115,6 +115,52 @@ def simulators(model: Counter, records: Sequence[Excerpt]) -> list[Row]:
     return rows
 
 
+def scorers(model: Counter, texts: Sequence[Excerpt]) -> list[Row]:
+    """Every scorer that asks a model, for one explanation.
+
+    Args:
+        texts: 80 of them. In half of them the neuron fires on two tokens, about what it
+            does in the demo's texts.
+    """
+    from engine.neuron import NeuronId
+    from engine.records import ActivationRecord, Group, NeuronRecord, NeuronStatistics
+    from engine.scorers.detection import DetectionScorer
+    from engine.scorers.fuzzing import FuzzingScorer
+    from engine.scorers.generation import GenerationScorer
+    from engine.scorers.texts import TextPool
+    from engine.splits import split_records
+
+    rng = np.random.default_rng(0)
+    records = []
+    for number, text in enumerate(texts):
+        values = np.zeros(len(text), np.float32)
+        if number < len(texts) // 2:
+            values[rng.choice(len(text), 2, replace=False)] = 1 + rng.random(2)
+        records.append(ActivationRecord(text, values))
+    half = len(records) // 2
+    none = np.zeros(0)
+    statistics = NeuronStatistics(
+        tokens=0, mean=0, variance=1, skewness=0, kurtosis=3, fraction_active=0, maximum=2,
+        minimum=0, histogram=none.astype(int), histogram_edges=none.astype(np.float32),
+        quantile_boundaries=np.array([0.5, 1, 1.5, 1.9], np.float32),
+        windows_in_band=none.astype(int),
+    )  # fmt: skip
+    kept = {
+        (Fold.SCORE, Group.TOP): tuple(records[:half]),
+        (Fold.SCORE, Group.RANDOM): tuple(records[half:]),
+    }
+    record = NeuronRecord(NeuronId(0, 0), statistics, kept, len(records))
+    pool = TextPool(record, split_records(record), "valid")
+    # The generation scorer needs a subject model to judge, not to say what it will ask.
+    generation = GenerationScorer(model, None, pool)  # type: ignore[arg-type]
+    rows = []
+    for scorer in (DetectionScorer(model, pool), FuzzingScorer(model, pool), generation):
+        read, written, requests = scorer.estimate(EXPLANATION)
+        prefix = model.count_tokens(scorer.task) + 4
+        rows.append(Row(f"scorer {scorer.name}", requests, read, written, prefix))
+    return rows
+
+
 def show(title: str, rows: Sequence[Row], records: int) -> None:
     """Print a table."""
     print(f"\n{title}")
@@ -141,7 +187,11 @@ def main() -> None:
         simulators(model, records),
         len(records),
     )
+    texts = windows(cut, 80, args.length)
+    show(f"scorers, 40 texts of {args.length} tokens", scorers(model, texts), 40)
     peers = [
+        Row("detection", 20, 15_832, 240, 596),
+        Row("fuzzing, three marked", 20, 18_759, 240, 714),
         Row("simulation, log-probabilities", 100, 100_521, 100, 846),
         Row("simulation, JSON", 100, 484_660, 41_560, 4_431),
     ]
