@@ -390,8 +390,19 @@ async def test_what_it_can_do_and_who_it_is(shared: LocalModel, tmp_path: Path) 
     await same.close()
 
 
-async def test_a_closed_model_says_so() -> None:
-    model = LocalModel("demo")
+async def test_a_closed_model_says_so_to_all_who_wait() -> None:
+    model = LocalModel.load("demo")
+    running = asyncio.create_task(model.complete(ask("Hello", max_tokens=60)))
+    waiting = asyncio.create_task(model.complete(ask("Hello")))
+
+    async def read() -> list[Delta | Reply]:
+        return [piece async for piece in model.stream(ask("Hello"))]
+
+    streaming = asyncio.create_task(read())
+    await asyncio.sleep(0.01)
     await model.close()
-    with pytest.raises(LanguageModelError, match="closed"):
-        await model.complete(ask("Hello"))
+    later = asyncio.create_task(read())
+    for task in (waiting, streaming, later):
+        with pytest.raises(LanguageModelError, match="closed"):
+            await asyncio.wait_for(task, 20)
+    assert (await running).text

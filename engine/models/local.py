@@ -78,7 +78,7 @@ class LocalModel:
         self._loading = threading.Lock()
         self._loaded: tuple[LocalNetwork, LocalTokens] | None = None
         self._identity = ""
-        self._closed = False
+        self._closed = threading.Event()
 
     @classmethod
     def load(
@@ -86,7 +86,11 @@ class LocalModel:
     ) -> LocalModel:
         """Make one and load it now; blocks for seconds. Raises LanguageModelError."""
         model = cls(checkpoint, device=device, dtype=dtype)
-        model._thread.submit(model._parts).result()
+        try:
+            model._thread.submit(model._parts).result()
+        except BaseException:
+            model._thread.shutdown(wait=False)
+            raise
         return model
 
     @property
@@ -121,18 +125,17 @@ class LocalModel:
         pieces: asyncio.Queue[str | None] = asyncio.Queue()
         cancel = threading.Event()
 
-        def emit(piece: str | None) -> None:
+        def emit(piece: str) -> None:
             with contextlib.suppress(RuntimeError):  # the loop may be gone, its caller too
                 loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
         def work() -> Reply:
-            try:
-                network, tokens = self._parts()
-                return generate(network, tokens, request, self.model, emit, cancel.is_set)
-            finally:
-                emit(None)
+            network, tokens = self._parts()
+            return generate(network, tokens, request, self.model, emit, cancel.is_set)
 
         future = asyncio.ensure_future(self._run(work))
+        # However it ends, even before it began: the loop keeps pieces before the end.
+        future.add_done_callback(lambda _: pieces.put_nowait(None))
         try:
             while (piece := await pieces.get()) is not None:
                 yield Delta(piece)
@@ -179,17 +182,22 @@ class LocalModel:
 
     async def close(self) -> None:
         """Free the model; what is under way ends first, what waits is given up."""
-        self._closed = True
+        self._closed.set()
         self._thread.shutdown(wait=False, cancel_futures=True)
         self._loaded = None
 
     async def _run(self, work: Callable[[], T]) -> T:
-        if self._closed:
-            raise LanguageModelError(Fault.UNSUPPORTED, f"{self.model} has been closed.")
+        if self._closed.is_set():
+            raise self._gone()
+        task = asyncio.current_task()
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._thread, work)
         except LanguageModelError:
+            raise
+        except asyncio.CancelledError:
+            if self._closed.is_set() and not (task and task.cancelling()):
+                raise self._gone() from None
             raise
         except (RuntimeError, ValueError, TypeError, IndexError, MemoryError) as error:
             # Whatever a checkpoint's own code and numbers may lead to.
@@ -199,6 +207,11 @@ class LocalModel:
                 f"The local model {self.model} failed: {line}.",
                 "Try a smaller model, or another device.",
             ) from error
+
+    def _gone(self) -> LanguageModelError:
+        return LanguageModelError(
+            Fault.UNSUPPORTED, f"The local model {self.model} has been closed.", "Open it again."
+        )
 
     def _parts(self) -> tuple[LocalNetwork, LocalTokens]:
         with self._loading:
