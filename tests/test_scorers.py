@@ -320,6 +320,26 @@ async def test_one_failed_request_is_missing_answers_with_its_message(pool: Text
     assert calls == 8
 
 
+@pytest.mark.parametrize("fault", [Fault.MALFORMED, Fault.EMPTY])
+async def test_a_reply_that_the_backend_could_not_read_is_asked_for_once_more(
+    fault: Fault, pool: TextPool, lab: Lab
+) -> None:
+    calls = 0
+
+    def second(question: str) -> str:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise LanguageModelError(fault, "Nothing to read.")
+        return always(9)(question) if "Texts:" in question else '{"texts": ["a", "b"]}'
+
+    found = await judged(DetectionScorer(Brain(second), pool))
+    assert (found.headline.coverage, calls) == (1, 9)
+    calls = 0
+    found = await judged(GenerationScorer(Brain(second), lab, pool, count=2))
+    assert (found.headline.coverage, calls) == (1, 2)
+
+
 @pytest.mark.parametrize("fault", [Fault.WRONG_KEY, Fault.BUDGET, Fault.OFFLINE])
 async def test_what_ends_a_run_ends_the_judgement(fault: Fault, pool: TextPool, lab: Lab) -> None:
     def fail(_question: str) -> str:

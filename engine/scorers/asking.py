@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from engine.models.faults import LanguageModelError
+from engine.models.faults import Fault, LanguageModelError
 from engine.models.json_reply import first_json
 from engine.models.model import LanguageModel
 from engine.models.request import Message, Request, Usage
@@ -32,6 +32,9 @@ PARALLEL = 4
 SUREST = 10
 #: Limit of a reply. The answer takes some 30 tokens; models that think aloud take more.
 MAX_TOKENS = 512
+
+#: Faults of one reply, which another may not have.
+UNREADABLE = frozenset({Fault.MALFORMED, Fault.EMPTY})
 
 T = TypeVar("T")
 
@@ -109,7 +112,9 @@ async def ask(model: LanguageModel, request: Request, count: int) -> Answers:
             if error.ends_run:
                 raise
             best = replace(best, message=str(error))
-            break  # what may be tried again, the model has tried again itself
+            if error.fault in UNREADABLE:
+                continue
+            break  # what else may be tried again, the model has tried again itself
         usage += reply.usage
         sure = read(reply.text, count)
         if sum(one is not None for one in sure) > sum(one is not None for one in best.sure):

@@ -36,7 +36,7 @@ from engine.models.model import LanguageModel
 from engine.models.request import Message, Request, Usage
 from engine.records import ActivationRecord
 from engine.score import ScoreStatus
-from engine.scorers.asking import answered
+from engine.scorers.asking import UNREADABLE, answered
 from engine.scorers.measures import wilson
 from engine.scorers.texts import Material, TextPool
 from engine.simulators.outcome import count_messages, named, one_line
@@ -169,6 +169,8 @@ class GenerationScorer:
                 if error.ends_run:
                     raise
                 best = replace(best, message=str(error))
+                if error.fault in UNREADABLE:
+                    continue
                 break
             usage += reply.usage
             texts = _texts(reply.text)[: self._count]
