@@ -23,7 +23,7 @@ from engine.models.faults import RETRIED, Fault, LanguageModelError
 from engine.models.local import LocalModel
 from engine.models.metered import MeteredModel
 from engine.models.model import Capabilities, LanguageModel
-from engine.models.replies import ReplyCache
+from engine.models.replies import Replies
 from engine.models.request import (
     Delta,
     Message,
@@ -103,8 +103,8 @@ def demo() -> LocalModel:
 
 
 @pytest.fixture
-async def replies(tmp_path: Path) -> AsyncIterator[ReplyCache]:
-    cache = ReplyCache.open(tmp_path / "replies.db")
+async def replies(tmp_path: Path) -> AsyncIterator[Replies]:
+    cache = Replies.open(tmp_path / "replies.db")
     yield cache
     await cache.close()
 
@@ -126,7 +126,7 @@ async def pieces_of(model: MeteredModel, request: Request) -> tuple[list[str], R
 # ---------------------------------------------------------------- the reply cache
 
 
-async def test_nothing_is_asked_twice(demo: LocalModel, replies: ReplyCache) -> None:
+async def test_nothing_is_asked_twice(demo: LocalModel, replies: Replies) -> None:
     line, meter = Line(demo), Meter()
     model = MeteredModel(line, replies=replies, meter=meter)
     request = ask("Once upon a time", top_logprobs=2, schema=None)
@@ -141,7 +141,7 @@ async def test_nothing_is_asked_twice(demo: LocalModel, replies: ReplyCache) -> 
 
 
 async def test_everything_about_a_request_tells_it_apart(
-    demo: LocalModel, replies: ReplyCache
+    demo: LocalModel, replies: Replies
 ) -> None:
     line = Line(demo)
     model = MeteredModel(line, replies=replies, meter=Meter())
@@ -160,11 +160,11 @@ async def test_everything_about_a_request_tells_it_apart(
     for request in variants:
         await model.complete(request)
     assert line.sent == len(variants)
-    elsewhere = MeteredModel(Line(demo), replies=replies, meter=Meter(), identity="far https://x")
+    elsewhere = MeteredModel(Line(demo), replies=replies, meter=Meter(), ref="https://x/v1#demo")
     assert not (await elsewhere.complete(base)).from_cache
 
 
-async def test_distributions_come_back_as_they_were(demo: LocalModel, replies: ReplyCache) -> None:
+async def test_distributions_come_back_as_they_were(demo: LocalModel, replies: Replies) -> None:
     model = MeteredModel(Line(demo), replies=replies, meter=Meter())
     text = "日本 a\tunknown\n" * 12
     request = PromptRequest(text, start=3, values=("0", "10"))
@@ -178,14 +178,14 @@ async def test_distributions_come_back_as_they_were(demo: LocalModel, replies: R
 
 async def test_a_finished_session_replays_offline(demo: LocalModel, tmp_path: Path) -> None:
     path = tmp_path / "replies.db"
-    cache = ReplyCache.open(path)
+    cache = Replies.open(path)
     model = MeteredModel(Line(demo), replies=cache, meter=Meter())
     requests = [ask("Once"), ask("Twice", temperature=1.0), ask("Thrice", seed=1)]
     texts = [(await model.complete(request)).text for request in requests]
     can = await model.capabilities()
     await cache.close()
 
-    cache, line, meter = ReplyCache.open(path), Line(demo), Meter()
+    cache, line, meter = Replies.open(path), Line(demo), Meter()
     model = MeteredModel(line, replies=cache, meter=meter, offline=True)
     assert [(await model.complete(request)).text for request in requests] == texts
     assert await model.capabilities() == can
@@ -196,7 +196,7 @@ async def test_a_finished_session_replays_offline(demo: LocalModel, tmp_path: Pa
     await cache.close()
 
 
-async def test_equal_requests_at_once_are_sent_once(demo: LocalModel, replies: ReplyCache) -> None:
+async def test_equal_requests_at_once_are_sent_once(demo: LocalModel, replies: Replies) -> None:
     line = Line(demo)
     model = MeteredModel(line, replies=replies, meter=Meter())
     request = ask("Once upon a time", temperature=1.0)
@@ -205,7 +205,7 @@ async def test_equal_requests_at_once_are_sent_once(demo: LocalModel, replies: R
 
 
 async def test_an_abandoned_request_leaves_the_next_equal_one_its_turn(
-    demo: LocalModel, replies: ReplyCache
+    demo: LocalModel, replies: Replies
 ) -> None:
     line = Line(demo)
     model = MeteredModel(line, replies=replies, meter=Meter())
@@ -217,15 +217,15 @@ async def test_an_abandoned_request_leaves_the_next_equal_one_its_turn(
     assert line.sent == 2
 
 
-async def test_two_processes_share_the_file(demo: LocalModel, replies: ReplyCache) -> None:
+async def test_two_processes_share_the_file(demo: LocalModel, replies: Replies) -> None:
     await replies.put("k", "far", "m", ask("x"), Reply("mine", "stop", Usage(), "m"))  # type: ignore[arg-type]
     code = """
 import asyncio, sys
 from pathlib import Path
-from engine.models.replies import ReplyCache
+from engine.models.replies import Replies
 from engine.models.request import *
 async def main():
-    cache = ReplyCache.open(Path(sys.argv[1]))
+    cache = Replies.open(Path(sys.argv[1]))
     request, theirs = Request((Message("user", "x"),)), Reply("t", Finish.STOP, Usage(1, 2), "m")
     assert (await cache.get("k")).text == "mine"
     for n in range(100):
@@ -254,7 +254,7 @@ def _foreign(path: Path) -> None:
 
 
 def _newer(path: Path) -> None:
-    asyncio.run(ReplyCache.open(path).close())
+    asyncio.run(Replies.open(path).close())
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version = 99")
 
@@ -278,13 +278,13 @@ def test_a_file_that_can_not_be_used_is_one_clear_line(
     path = tmp_path / "replies.db"
     spoil(path)
     with pytest.raises(StoreError) as caught:
-        ReplyCache.open(path)
+        Replies.open(path)
     assert word in str(caught.value) and "\n" not in str(caught.value)
 
 
 async def test_a_damaged_page_is_one_clear_line_too(tmp_path: Path) -> None:
     path = tmp_path / "replies.db"
-    cache = ReplyCache.open(path)
+    cache = Replies.open(path)
     for n in range(200):
         reply = Reply("words " * 50, "stop", Usage(), "m")  # type: ignore[arg-type]
         await cache.put(f"{n:04}", "far", "m", ask("x"), reply)
@@ -293,12 +293,12 @@ async def test_a_damaged_page_is_one_clear_line_too(tmp_path: Path) -> None:
     whole[4096 * 2 :] = b"\x55" * (len(whole) - 4096 * 2)
     path.write_bytes(whole)
     with pytest.raises(StoreError, match="damaged"):
-        cache = ReplyCache.open(path)
+        cache = Replies.open(path)
         for n in range(200):
             await cache.get(f"{n:04}")
 
 
-async def test_any_text_may_be_kept(replies: ReplyCache) -> None:
+async def test_any_text_may_be_kept(replies: Replies) -> None:
     text = "half a pair \ud800, nothing \x00, 日本"
     reply = Reply(text, "stop", Usage(), "m\ud800")  # type: ignore[arg-type]
     await replies.put("k", "far", "m\ud800", ask(text), reply)
@@ -311,7 +311,7 @@ async def test_any_text_may_be_kept(replies: ReplyCache) -> None:
 
 @pytest.mark.parametrize("kind", list(Fault))
 async def test_only_what_passes_is_tried_again(
-    demo: LocalModel, replies: ReplyCache, kind: Fault
+    demo: LocalModel, replies: Replies, kind: Fault
 ) -> None:
     line = Line(demo, fault(kind), fault(kind))
     model = MeteredModel(line, replies=replies, meter=Meter(), policy=FAST)
@@ -324,7 +324,7 @@ async def test_only_what_passes_is_tried_again(
         assert caught.value.fault is kind and line.sent == 1
 
 
-async def test_tries_end_and_each_pause_is_told(demo: LocalModel, replies: ReplyCache) -> None:
+async def test_tries_end_and_each_pause_is_told(demo: LocalModel, replies: Replies) -> None:
     told: list[tuple[Fault, float, int]] = []
     line = Line(demo, *[fault(Fault.SERVER)] * 9)
     model = MeteredModel(
@@ -352,7 +352,7 @@ def test_pauses_grow_at_random_and_what_is_asked_for_is_waited_for() -> None:
 
 
 async def test_a_broken_stream_starts_over_and_repeats_no_piece(
-    demo: LocalModel, replies: ReplyCache
+    demo: LocalModel, replies: Replies
 ) -> None:
     meter = Meter()
     line = Line(demo, 3, 5)
@@ -384,7 +384,7 @@ async def test_where_a_restart_differs_nothing_more_is_shown_but_the_reply() -> 
 # ---------------------------------------------------------------- meter and budget
 
 
-async def test_the_meter_counts_tokens_and_money(demo: LocalModel, replies: ReplyCache) -> None:
+async def test_the_meter_counts_tokens_and_money(demo: LocalModel, replies: Replies) -> None:
     meter = Meter(prices={"far:demo": Price(input=2.0, output=10.0)})
     model = MeteredModel(Line(demo), replies=replies, meter=meter)
     reply = await model.complete(ask("Once"))
@@ -392,7 +392,7 @@ async def test_the_meter_counts_tokens_and_money(demo: LocalModel, replies: Repl
     assert usage == reply.usage and usage.measured
     expected = (usage.input_tokens * 2 + usage.output_tokens * 10) / 1e6
     assert meter.money == pytest.approx(expected)
-    unpriced = MeteredModel(Line(demo), replies=None, meter=meter, name="far:other")
+    unpriced = MeteredModel(Line(demo), replies=None, meter=meter, ref="openai:other")
     await unpriced.complete(ask("Once"))
     assert meter.money is None, "one price is not known, so the sum is not"
     local = Meter()
@@ -400,7 +400,7 @@ async def test_the_meter_counts_tokens_and_money(demo: LocalModel, replies: Repl
     assert local.money == 0
 
 
-async def test_a_budget_stops_before_it_is_passed(demo: LocalModel, replies: ReplyCache) -> None:
+async def test_a_budget_stops_before_it_is_passed(demo: LocalModel, replies: Replies) -> None:
     meter = Meter(budget=Budget(tokens=100))
     line = Line(demo)
     model = MeteredModel(line, replies=replies, meter=meter)
@@ -468,7 +468,7 @@ async def test_so_many_at_once_and_no_more(demo: LocalModel) -> None:
 
 
 async def test_what_a_backend_can_do_is_asked_once_a_day(
-    demo: LocalModel, replies: ReplyCache
+    demo: LocalModel, replies: Replies
 ) -> None:
     first = MeteredModel(Line(demo), replies=replies, meter=Meter())
     can = await first.capabilities()

@@ -33,15 +33,15 @@ class Meter:
     """Counts what several models use together; for one event loop.
 
     Attributes:
+        budget: What may be spent in all.
         prices: By model, named as in :mod:`engine.choices`. Input that a backend read
             from its own cache is counted at the full price.
-        budget: What may be spent in all.
         used: Usage by model.
         replayed: Requests answered from the reply cache.
     """
 
-    prices: Mapping[str, Price] = field(default_factory=dict)
     budget: Budget = Budget()
+    prices: Mapping[str, Price] = field(default_factory=dict)
     used: dict[str, Usage] = field(default_factory=dict)
     replayed: int = 0
     _reserved_tokens: int = 0

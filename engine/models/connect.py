@@ -129,13 +129,19 @@ def connect(
     )
 
 
-def identity(ref: ModelRef, model: LanguageModel) -> str:
+def identity(ref: ModelRef | None, model: LanguageModel) -> str:
     """What tells backends apart that have the same name, for the reply cache.
 
-    Blocks for a local model, whose files are looked at. Raises LanguageModelError.
+    A backend's own ``identity`` if it has one, as a local model has; else provider and
+    address. Blocks for a local model, whose files are looked at.
+
+    Raises:
+        LanguageModelError: a local model that is not there.
     """
-    own = getattr(model, "identity", None)
-    return str(own) if own else f"{ref.provider} {ref.address}".strip()
+    own = getattr(model, "identity", "")
+    if own or ref is None:
+        return str(own or model.provider)
+    return f"{ref.provider} {ref.address}"
 
 
 def _secret(preset: Preset | None) -> str:

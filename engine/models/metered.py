@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
 from engine.models.budget import Meter
+from engine.models.connect import ModelRef, identity, parse_ref
 from engine.models.faults import Fault, LanguageModelError
 from engine.models.json_reply import schema_in_words
 from engine.models.model import Capabilities, LanguageModel
-from engine.models.replies import ReplyCache
+from engine.models.replies import Replies
 from engine.models.request import Delta, PromptReply, PromptRequest, Reply, Request, Usage
 from engine.models.retry import OnWait, RetryPolicy, retried, retried_stream
 
@@ -53,23 +54,22 @@ class MeteredModel:
         concurrency: Requests under way at the same time.
         offline: Send nothing: what is not in the cache is ``Fault.OFFLINE``.
         on_wait: Told before each pause between tries.
-        name: What ``meter`` knows the model by; by default ``PROVIDER:MODEL``.
-        identity: Tells backends of one name apart, such as by address; by default the
-            backend's own ``identity``, else its provider.
+        ref: As given to :func:`engine.models.connect.connect`: what prices are by, and,
+            with its address, what tells replies of equally named models apart. By
+            default ``PROVIDER:MODEL``, and the backend's own identity, else its provider.
     """
 
     def __init__(
         self,
         inner: LanguageModel,
         *,
-        replies: ReplyCache | None,
+        replies: Replies | None,
         meter: Meter,
         policy: RetryPolicy | None = None,
         concurrency: int = 4,
         offline: bool = False,
         on_wait: OnWait | None = None,
-        name: str | None = None,
-        identity: str | None = None,
+        ref: ModelRef | str | None = None,
     ) -> None:
         self._inner = inner
         self._replies = replies
@@ -78,8 +78,9 @@ class MeteredModel:
         self._slots = asyncio.Semaphore(concurrency)
         self._offline = offline
         self._on_wait = on_wait
-        self._name = name or f"{inner.provider}:{inner.model}"
-        self._identity = identity
+        self._name = str(ref).strip() if ref else f"{inner.provider}:{inner.model}"
+        self._ref = parse_ref(ref) if isinstance(ref, str) else ref
+        self._identity = ""
         self._alone: dict[str, tuple[asyncio.Lock, int]] = {}
         self._capabilities: Capabilities | None = None
 
@@ -195,10 +196,9 @@ class MeteredModel:
         return asked
 
     async def _backend(self) -> str:
-        if self._identity is None:
+        if not self._identity:
             # A local model looks at its files.
-            own = await asyncio.to_thread(getattr, self._inner, "identity", None)
-            self._identity = str(own) if own else self._inner.provider
+            self._identity = await asyncio.to_thread(identity, self._ref, self._inner)
         return self._identity
 
     async def _kept(self, key: str) -> Reply | PromptReply | None:

@@ -58,7 +58,7 @@ CREATE TABLE IF NOT EXISTS replies (
 """
 
 
-class ReplyCache:
+class Replies:
     """The file of replies; use :meth:`open`.
 
     Every method raises :class:`StoreError` for a full disk, a damaged file, or a lock
@@ -72,7 +72,7 @@ class ReplyCache:
         self._closed = False
 
     @classmethod
-    def open(cls, path: Path) -> ReplyCache:
+    def open(cls, path: Path) -> Replies:
         """Open ``path``, or create it; blocks for milliseconds.
 
         Raises:
