@@ -103,6 +103,7 @@ class Spending:
             self._meter = Meter(budget, self._choices.prices)
         return MeteredModel(
             inner,
+            ref=name,
             replies=await self._backends.replies(),
             meter=self._meter,
             offline=self._offline,
