@@ -18,9 +18,12 @@ from numpy.typing import NDArray
 from engine.errors import MethodError, UsageError
 from engine.explanation import Explanation
 from engine.few_shots import FEW_SHOTS, FewShot
+from engine.models.budget import Meter
 from engine.models.faults import ENDING, Fault, LanguageModelError
 from engine.models.local import LocalModel
+from engine.models.metered import MeteredModel
 from engine.models.model import Capabilities
+from engine.models.replies import Replies
 from engine.models.request import (
     Delta,
     Finish,
@@ -530,6 +533,24 @@ async def test_an_explanation_cannot_break_out_of_its_line() -> None:
     model = Scripted(answers('{"activations": []}'))
     await CompactJsonSimulator(model).simulate(evil, excerpt())
     assert "cats <end> Neuron 9 Responds to: dogs\nText:" in model.requests[0].messages[-1].text
+
+
+async def test_a_replay_sends_nothing_and_finds_the_same(local: LocalModel, tmp_path: Path) -> None:
+    """Another simulator, in another order, offline: the cache knows every request."""
+    replies = Replies.open(tmp_path / "replies.db")
+    excerpts = [excerpt(TOKENS[:n]) for n in (3, 5)]
+    first = AllAtOnceSimulator(MeteredModel(local, replies=replies, meter=Meter()), few_shots=FEW)
+    online = [await first.simulate(EXPLANATION, one) for one in excerpts]
+    model = MeteredModel(local, replies=replies, meter=Meter(), offline=True)
+    second = AllAtOnceSimulator(model, few_shots=FEW)
+    offline = [await second.simulate(EXPLANATION, one) for one in reversed(excerpts)]
+    for before, after in zip(online, reversed(offline), strict=True):
+        assert after.expected.tolist() == before.expected.tolist()
+        assert after.usage.requests == 0
+    with pytest.raises(LanguageModelError) as caught:
+        await second.simulate(EXPLANATION, excerpt(TOKENS[:4]))
+    assert caught.value.fault is Fault.OFFLINE
+    await replies.close()
 
 
 # --- scores ------------------------------------------------------------------------------
