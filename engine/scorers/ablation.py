@@ -64,7 +64,8 @@ class AblationScorer:
 
     Args:
         lab: The subject model.
-        simulator: Uncalibrated; this fits it to each explanation on the calibration split.
+        simulator: Uncalibrated; this fits it to each explanation on the calibration split
+            (on valid, where the score itself is on calibration).
         mean: The neuron's mean activation, on the side that the explanation is about.
         split: Where the score is computed.
     """
@@ -85,6 +86,8 @@ class AblationScorer:
         self._simulator = simulator
         self._splits = splits
         self._split = split
+        # Never fitted to the records that it is then judged on.
+        self._fitted_on = "valid" if split == "calibration" else "calibration"
         self._mean = mean
         self._calibration = calibration
 
@@ -95,6 +98,7 @@ class AblationScorer:
             "simulator": self._simulator.name,
             "simulator_settings": dict(self._simulator.settings),
             "calibration": self._calibration,
+            "calibrated_on": self._fitted_on,
             "ablated_to": self._mean,
             "split": self._split,
         }
@@ -123,14 +127,14 @@ class AblationScorer:
         both = [explanation]
         if chance is not None:
             both.append(replace(chance, neuron=explanation.neuron, side=explanation.side))
-        total = (len(held_out) + len(self._splits.calibration)) * len(both) + 1
+        fitted_on = [held.record for held in self._splits.held_out(self._fitted_on)]
+        total = (len(held_out) + len(fitted_on)) * len(both) + 1
         done = 0
         usage = Usage()
         simulated: list[list[ScoredRecord]] = []
         for one in both:
             calibrated = CalibratedSimulator(self._simulator, self._calibration)
-            records = [held.record for held in self._splits.calibration]
-            for simulation in await calibrated.fit(one, records):
+            for simulation in await calibrated.fit(one, fitted_on):
                 usage += simulation.usage
                 done += 1
                 yield JudgeProgress(done, total)
@@ -171,7 +175,7 @@ class AblationScorer:
             return 0, 0, 0
         parts = [
             reckon(explanation_text, held.record.excerpt)
-            for name in dict.fromkeys(("calibration", self._split))
+            for name in (self._fitted_on, self._split)
             for held in self._splits.held_out(name)
         ]
         read, written, sent = (sum(column) for column in zip(*parts, strict=True))
