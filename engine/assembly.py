@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from engine.chance import other_explanation
@@ -13,6 +14,8 @@ from engine.judgement import Scorer
 from engine.lookup import TokenLookupExplainer, TokenLookupSimulator
 from engine.method import Method, Reviser
 from engine.neuron import NeuronId
+from engine.records import NeuronRecord
+from engine.sides import record_of
 from engine.simulation import Simulator
 from engine.spending import Spending
 from engine.splits import Splits
@@ -42,7 +45,7 @@ async def assemble(
     models = {part: await spending.model(name) for part, name in choices.models_needed().items()}
     needs_lab = choices.revisions or choices.explainer == "output-aware"
     lab = await labs.lab(index) if needs_lab or choices.scorers else None
-    return Method(
+    method = Method(
         explainer=_explainer(choices, models, lab),
         simulator=_simulator(choices, models),
         split=choices.split,
@@ -51,9 +54,11 @@ async def assemble(
         revisions=choices.revisions,
         calibration=choices.calibration,
         chance=await other_explanation(index, neuron, choices.side) if choices.chance else None,
-        scorers=_scorers(index, neuron, choices, models, lab),
         side=choices.side,
     )
+    record = record_of(index.neuron(neuron), choices.side)
+    scorers = _scorers(record, choices, models, lab, method.report_split)
+    return replace(method, scorers=scorers)
 
 
 def _explainer(choices: Choices, models: dict[str, LanguageModel], lab: Lab | None) -> Explainer:
@@ -103,13 +108,29 @@ def _reviser(choices: Choices, models: dict[str, LanguageModel], lab: Lab | None
 
 
 def _scorers(
-    index: Index,
-    neuron: NeuronId,
+    record: NeuronRecord,
     choices: Choices,
     models: dict[str, LanguageModel],
     lab: Lab | None,
+    split: str,
 ) -> Callable[[Simulator, Splits], Sequence[Scorer]]:
     def make(simulator: Simulator, splits: Splits) -> Sequence[Scorer]:
-        return ()
+        if lab is None or not choices.scorers:
+            return ()
+        from engine.scorers.ablation import AblationScorer
+        from engine.scorers.detection import DetectionScorer
+        from engine.scorers.fuzzing import FuzzingScorer
+        from engine.scorers.generation import GenerationScorer
+        from engine.scorers.texts import TextPool
+
+        pool = TextPool(record, splits, split, side=choices.side, lab=lab)
+        mean = record.statistics.mean
+        makers: dict[str, Callable[[], Scorer]] = {
+            "detection": lambda: DetectionScorer(models["scorer"], pool),
+            "fuzzing": lambda: FuzzingScorer(models["scorer"], pool),
+            "generation": lambda: GenerationScorer(models["scorer"], lab, pool),
+            "ablation": lambda: AblationScorer(lab, simulator, splits, split, mean=mean),
+        }
+        return [makers[name]() for name in choices.scorers]
 
     return make

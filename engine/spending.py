@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Backends(Protocol):
     """Where bare models and the reply cache come from."""
 
-    async def connected(self, name: str) -> LanguageModel:
+    async def connected(self, name: str, *, offline: bool = False) -> LanguageModel:
         """The bare model of that name."""
         ...
 
@@ -97,7 +97,7 @@ class Spending:
         from engine.models.budget import Budget, Meter
         from engine.models.metered import MeteredModel
 
-        inner = await self._backends.connected(name)
+        inner = await self._backends.connected(name, offline=self._offline)
         if self._meter is None:
             budget = Budget(self._choices.budget_tokens, self._choices.budget_money)
             self._meter = Meter(budget, self._choices.prices)

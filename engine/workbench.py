@@ -36,9 +36,11 @@ class Workbench:
 
     def __init__(self, home: Path) -> None:
         self._home = home
-        self._connected: dict[str, LanguageModel] = {}
+        self._connected: dict[tuple[str, bool], LanguageModel] = {}
         self._replies: Replies | None = None
         self._lab: Lab | None = None
+        self._lab_of = ("", "")
+        self._lock = asyncio.Lock()
 
     async def explain(
         self, index: Index, neuron: NeuronId, choices: Choices, *, offline: bool
@@ -84,30 +86,38 @@ class Workbench:
         """See :meth:`engine.engine.Engine.check_model`."""
         return await (await self.connected(name)).capabilities()
 
-    async def connected(self, name: str) -> LanguageModel:
-        """The bare model of that name. Raises UsageError, LanguageModelError."""
-        if name not in self._connected:
-            from engine.models.connect import connect
+    async def connected(self, name: str, *, offline: bool = False) -> LanguageModel:
+        """The bare model of that name. Raises UsageError, LanguageModelError.
 
-            self._connected[name] = await asyncio.to_thread(connect, name)
-        return self._connected[name]
+        Args:
+            offline: It will not be asked anything, and needs no key.
+        """
+        async with self._lock:
+            key = (name, offline)
+            if key not in self._connected:
+                from engine.models.connect import connect
+
+                self._connected[key] = await asyncio.to_thread(connect, name, offline=offline)
+            return self._connected[key]
 
     async def replies(self) -> Replies:
         """The cache of replies. Raises StoreError."""
-        if self._replies is None:
-            from engine.models.replies import Replies
+        async with self._lock:
+            if self._replies is None:
+                from engine.models.replies import Replies
 
-            self._replies = await asyncio.to_thread(Replies.open, self._home / REPLIES)
-        return self._replies
+                self._replies = await asyncio.to_thread(Replies.open, self._home / REPLIES)
+            return self._replies
 
     async def lab(self, index: Index) -> Lab:
         """The subject model of an index, for experiments."""
         from engine.lab import Lab
 
-        if self._lab is None or self._lab.model_id != index.model_id:
+        key = (index.model_id, index.index_id)
+        if self._lab is None or self._lab_of != key:
             if self._lab is not None:
                 await self._lab.close()
-            self._lab = Lab.of(index)
+            self._lab, self._lab_of = Lab.of(index), key
         return self._lab
 
     async def close(self) -> None:

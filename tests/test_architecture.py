@@ -69,7 +69,12 @@ def test_the_measure_itself_sees_a_heavy_import() -> None:
         "engine.explanation",
         "engine.glyphs",
         "engine.index",
+        "engine.lab",
         "engine.lookup",
+        "engine.models.connect",
+        "engine.models.local",
+        "engine.models.metered",
+        "engine.models.replies",
         "engine.neuron",
         "engine.pipeline",
         "engine.records",
@@ -80,6 +85,7 @@ def test_the_measure_itself_sees_a_heavy_import() -> None:
         "engine.simulation",
         "engine.splits",
         "engine.store",
+        "engine.workbench",
     ],
 )
 def test_importing_an_engine_module_is_light(module: str) -> None:

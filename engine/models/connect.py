@@ -89,6 +89,7 @@ def connect(
     device: str = "auto",
     dtype: str = "auto",
     stall_seconds: float = 60,
+    offline: bool = False,
 ) -> LanguageModel:
     """The bare backend: no cache, no retries, no budget, no request yet.
 
@@ -98,6 +99,7 @@ def connect(
     Args:
         device, dtype: Of a local model.
         stall_seconds: How long a stream may be silent.
+        offline: Nothing will be sent, so a missing key doesn't matter.
 
     Raises:
         UsageError: the name makes no sense.
@@ -110,7 +112,7 @@ def connect(
 
         return LocalModel(ref.model, device=device, dtype=dtype)
     preset = PRESETS.get(ref.provider)
-    secret = _secret(preset)
+    secret = _NO_KEY if offline else _secret(preset)
     if preset is not None and preset.kind == "anthropic":
         from engine.models.anthropic_api import AnthropicModel
 
