@@ -70,7 +70,7 @@ async def candidates(
 
 
 async def _choosing_score(explanation: Explanation, method: Method, splits: Splits) -> float | None:
-    simulator = await calibrated(explanation, method, splits)
+    simulator, _ = await calibrated(explanation, method, splits)
     simulated = simulate_all(simulator, explanation, splits.valid, method.parallel)
     async with aclosing(simulated) as stream:
         records = [record async for record in stream]

@@ -30,7 +30,6 @@ from engine.explanation import Explanation
 from engine.judgement import Judgement
 from engine.lookup import TokenLookupSimulator
 from engine.method import Method
-from engine.models.request import Usage
 from engine.records import NeuronRecord, TokenMeans
 from engine.score import Baseline, ScoreCard, ScoredRecord
 from engine.scoring import score_records
@@ -116,7 +115,7 @@ async def _score(
     others: list[ScoredRecord] = []
     stage = "simulate"
     try:
-        simulator = await calibrated(explanation, method, splits)
+        simulator, usage = await calibrated(explanation, method, splits)
         async with aclosing(
             simulate_all(simulator, explanation, held_out, method.parallel)
         ) as simulated:
@@ -125,7 +124,8 @@ async def _score(
                 yield RecordSimulated(len(records), len(held_out), record)
         if method.chance is not None:
             other = replace(method.chance, neuron=explanation.neuron)
-            by = await calibrated(other, method, splits)
+            by, more = await calibrated(other, method, splits)
+            usage += more
             async with aclosing(simulate_all(by, other, held_out, method.parallel)) as simulated:
                 async for record in simulated:
                     others.append(record)
@@ -143,7 +143,6 @@ async def _score(
     except NeuroglassError as error:
         yield PipelineFailed(stage, error.message, error.remedy)
         return
-    usage = Usage()
     for record in (*records, *others):
         usage += record.simulation.usage
     card = ScoreCard(

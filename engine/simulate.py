@@ -10,6 +10,7 @@ from engine.errors import NeuroglassError
 from engine.explanation import Explanation
 from engine.method import Method
 from engine.models.faults import LanguageModelError
+from engine.models.request import Usage
 from engine.records import ActivationRecord
 from engine.score import ScoredRecord
 from engine.scoring import scored_record
@@ -49,15 +50,23 @@ async def simulate_all(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def calibrated(explanation: Explanation, method: Method, splits: Splits) -> Simulator:
-    """The method's simulator, calibrated for this explanation if that was chosen."""
+async def calibrated(
+    explanation: Explanation, method: Method, splits: Splits
+) -> tuple[Simulator, Usage]:
+    """The method's simulator, calibrated for this explanation if that was chosen.
+
+    Returns:
+        With what the calibration used of language models.
+    """
     if method.calibration == "none":
-        return method.simulator
+        return method.simulator, Usage()
     from engine.simulators.calibrated import CalibratedSimulator
 
     simulator = CalibratedSimulator(method.simulator, method.calibration)
-    await simulator.fit(explanation, [held.record for held in splits.calibration])
-    return simulator
+    usage = Usage()
+    for one in await simulator.fit(explanation, [held.record for held in splits.calibration]):
+        usage += one.usage
+    return simulator, usage
 
 
 async def _simulated(
