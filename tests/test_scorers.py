@@ -582,26 +582,23 @@ async def test_missing_values_are_left_out_of_both_runs(
     assert sum(item.prediction is None for item in found.items) == 1
 
 
+@pytest.mark.parametrize(("split", "other"), [("calibration", "valid"), ("valid", "calibration")])
 async def test_it_is_never_calibrated_on_what_it_is_judged_on(
-    lab: Lab, splits: Splits, record: NeuronRecord
+    split: str, other: str, lab: Lab, splits: Splits, record: NeuronRecord
 ) -> None:
-    for split, other in (("calibration", "valid"), ("valid", "calibration")):
-        asked: list[int] = []
+    asked: list[int] = []
 
-        class Watched(Knowing):
-            async def simulate(self, explanation: Explanation, excerpt: Excerpt) -> Simulation:
-                asked.append(excerpt.window)
-                return await super().simulate(explanation, excerpt)
+    class Watched(Knowing):
+        async def simulate(self, explanation: Explanation, excerpt: Excerpt) -> Simulation:
+            asked.append(excerpt.window)
+            return await super().simulate(explanation, excerpt)
 
-        truth = knowing(splits, lambda values: values).truth
-        simulator = Watched(truth, lambda values: values)
-        mean = record.statistics.mean
-        await judged(AblationScorer(lab, simulator, splits, split, mean=mean))
-        windows = [
-            [held.record.excerpt.window for held in splits.held_out(name)]
-            for name in (other, split)
-        ]
-        assert asked == [*windows[0], *windows[1]]
+    simulator = Watched(knowing(splits, lambda values: values).truth, lambda values: values)
+    mean = record.statistics.mean
+    await judged(AblationScorer(lab, simulator, splits, split, mean=mean))
+    assert asked == [
+        held.record.excerpt.window for name in (other, split) for held in splits.held_out(name)
+    ]
 
 
 async def test_nothing_simulated_is_an_error(
