@@ -1,0 +1,107 @@
+"""Reading the streams of OpenAI's two chat APIs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.models.request import Delta, Finish, TokenLogprobs, Usage
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What a stream has said so far.
+
+    Attributes:
+        ended: The stream came to its end instead of breaking off.
+        refusal: Words for not answering; empty if it did.
+        failed: The vendor's words for a failure inside the stream; empty if none.
+    """
+
+    model: str
+    text: str = ""
+    refusal: str = ""
+    failed: str = ""
+    finish: Finish = Finish.STOP
+    ended: bool = False
+    tokens: list[TokenLogprobs] = field(default_factory=list)
+    usage: Usage | None = None
+
+    def usage_or(self, reckoned: Callable[[], tuple[int, int]]) -> Usage:
+        """What the server counted; where it did not, our own reckoning."""
+        if self.usage is not None:
+            return self.usage
+        read, written = reckoned()
+        return Usage(read, written, requests=1, measured=False)
+
+
+async def chat_events(
+    stream: Any, events: AsyncIterator[Any], got: Gathered
+) -> AsyncGenerator[Delta, None]:
+    """Read a stream of chat completion chunks into ``got``, yielding the text."""
+    async with stream:
+        async for chunk in events:
+            got.model = chunk.model or got.model
+            if chunk.usage is not None:
+                got.usage = _usage(chunk.usage, "prompt", "completion")
+            for choice in chunk.choices[:1]:
+                if choice.finish_reason is not None:
+                    got.ended = True
+                    if choice.finish_reason == "length":
+                        got.finish = Finish.LENGTH
+                    elif choice.finish_reason == "content_filter":
+                        got.refusal = got.refusal or "its content filter stepped in"
+                delta = choice.delta
+                if delta is None:
+                    continue
+                got.refusal += getattr(delta, "refusal", None) or ""
+                logprobs = getattr(choice, "logprobs", None)
+                for one in (logprobs.content or ()) if logprobs is not None else ():
+                    top = {other.token: other.logprob for other in one.top_logprobs or ()}
+                    got.tokens.append(TokenLogprobs(one.token, -1, top))
+                if delta.content:
+                    got.text += delta.content
+                    yield Delta(delta.content)
+
+
+async def response_events(
+    stream: Any, events: AsyncIterator[Any], got: Gathered
+) -> AsyncGenerator[Delta, None]:
+    """Read a stream of Responses events into ``got``, yielding the text."""
+    async with stream:
+        async for event in events:
+            match event.type:
+                case "response.output_text.delta":
+                    got.text += event.delta
+                    yield Delta(event.delta)
+                case "response.refusal.delta":
+                    got.refusal += event.delta
+                case "response.completed" | "response.incomplete" | "response.failed":
+                    _end(event.response, got)
+                case "error":
+                    got.failed = f"{event.code or ''} {event.message}".strip()
+
+
+def _end(response: Any, got: Gathered) -> None:
+    got.ended = True
+    got.model = response.model or got.model
+    if response.usage is not None:
+        got.usage = _usage(response.usage, "input", "output")
+    details = response.incomplete_details
+    if details is not None and details.reason == "content_filter":
+        got.refusal = got.refusal or "its content filter stepped in"
+    elif details is not None:
+        got.finish = Finish.LENGTH
+    if response.error is not None:
+        got.failed = f"{response.error.code} {response.error.message}"
+
+
+def _usage(used: Any, read: str, written: str) -> Usage:
+    details = getattr(used, f"{read}_tokens_details", None)
+    return Usage(
+        input_tokens=getattr(used, f"{read}_tokens") or 0,
+        output_tokens=getattr(used, f"{written}_tokens") or 0,
+        cached_input_tokens=getattr(details, "cached_tokens", None) or 0,
+        requests=1,
+    )
