@@ -30,10 +30,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from pytest_textual_snapshot import SVGImageExtension
 from syrupy.location import PyTestLocation
+
+if TYPE_CHECKING:
+    from loopback.server import Loopback
 
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
@@ -140,3 +144,12 @@ def home(demo_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pa
     write_pointer(own, index)
     monkeypatch.setenv("NEUROGLASS_HOME", str(own))
     return own
+
+
+@pytest.fixture
+def loopback() -> Iterator[Loopback]:
+    """A server that speaks the vendors' wire formats, for one test."""
+    from loopback.server import Loopback
+
+    with Loopback() as server:
+        yield server

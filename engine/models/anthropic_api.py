@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from engine.models.faults import Fault, LanguageModelError
 from engine.models.json_reply import first_json, schema_in_words
 from engine.models.model import Capabilities
 from engine.models.request import Delta, Finish, Reply, Request, Usage
@@ -61,21 +60,22 @@ class AnthropicModel(VendorModel):
         if request.schema is not None and "output_config" in self._refused:
             system = "\n\n".join(filter(None, [system, schema_in_words(request.schema)]))
         wanted: dict[str, Any] = {
-            "temperature": request.temperature,
-            "top_p": request.top_p,
             "stop_sequences": list(request.stop) or None,
             "output_config": None
             if request.schema is None
             else {"format": {"type": "json_schema", "schema": dict(request.schema)}},
         }
+        # The SDK has dropped these two, since newer models refuse them; older ones don't.
+        tuning = {"temperature": request.temperature, "top_p": request.top_p}
         return {
+            "extra_body": self._accepted(tuning),
             "model": self._model,
             "max_tokens": request.max_tokens,
             "messages": [
                 {"role": m.role, "content": m.text} for m in request.messages if m.role != "system"
             ],
             **({"system": system} if system else {}),
-            **{k: v for k, v in wanted.items() if v is not None and k not in self._refused},
+            **self._accepted(wanted),
         }
 
     async def _reply(self, request: Request) -> AsyncGenerator[Delta | Reply, None]:
@@ -84,10 +84,11 @@ class AnthropicModel(VendorModel):
         started = time.perf_counter()
         text, reason, model = "", "", self._model
         read = written = cached = 0
-        ended = False
+        ended = begun = False
         events = await self.client.messages.create(**self._parameters(request), stream=True)
         async with events:
             async for event in self.steady(events):
+                begun = True
                 if event.type == "message_start":
                     used, model = event.message.usage, event.message.model
                     cached = used.cache_read_input_tokens or 0
@@ -101,11 +102,7 @@ class AnthropicModel(VendorModel):
                 elif event.type == "message_stop":
                     ended = True
         if not ended:
-            raise LanguageModelError(
-                Fault.BROKEN_STREAM,
-                f"The reply of {self.provider} broke off.",
-                "Start again; what is done is kept.",
-            )
+            raise self.incomplete(begun=begun)
         cut = reason in ("max_tokens", "model_context_window_exceeded")
         self.finished(text, "it refuses" if reason == "refusal" else "", cut=cut)
         if request.schema is not None and "output_config" in self._refused and not cut:

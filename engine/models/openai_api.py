@@ -109,7 +109,7 @@ class OpenAIModel(VendorModel):
             kind = Fault.RATE_LIMIT if "rate_limit" in got.failed else Fault.SERVER
             raise fault(kind, self.provider, self._model, got.failed)
         if not got.ended:
-            raise fault(Fault.BROKEN_STREAM, self.provider, self._model)
+            raise self.incomplete(begun=got.begun)
         cut = got.finish is Finish.LENGTH
         self.finished(got.text, got.refusal, cut=cut)
         if request.top_logprobs and not got.tokens:
@@ -159,7 +159,7 @@ class OpenAIModel(VendorModel):
             "model": self._model,
             "messages": messages,
             self._limit_name: request.max_tokens,
-            **{k: v for k, v in wanted.items() if v is not None and k not in self._refused},
+            **self._accepted(wanted),
         }
 
     def _response(self, request: Request) -> dict[str, Any]:
@@ -188,7 +188,7 @@ class OpenAIModel(VendorModel):
             ],
             "max_output_tokens": request.max_tokens,
             "store": False,
-            **{k: v for k, v in wanted.items() if v is not None and k not in self._refused},
+            **self._accepted(wanted),
         }
 
     async def prompt_logprobs(self, request: PromptRequest) -> PromptReply:

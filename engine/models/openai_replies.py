@@ -14,6 +14,7 @@ class Gathered:
     """What a stream has said so far.
 
     Attributes:
+        begun: At least one event has come.
         ended: The stream came to its end instead of breaking off.
         refusal: Words for not answering; empty if it did.
         failed: The vendor's words for a failure inside the stream; empty if none.
@@ -24,6 +25,7 @@ class Gathered:
     refusal: str = ""
     failed: str = ""
     finish: Finish = Finish.STOP
+    begun: bool = False
     ended: bool = False
     tokens: list[TokenLogprobs] = field(default_factory=list)
     usage: Usage | None = None
@@ -42,6 +44,7 @@ async def chat_events(
     """Read a stream of chat completion chunks into ``got``, yielding the text."""
     async with stream:
         async for chunk in events:
+            got.begun = True
             got.model = chunk.model or got.model
             if chunk.usage is not None:
                 got.usage = _usage(chunk.usage, "prompt", "completion")
@@ -71,6 +74,7 @@ async def response_events(
     """Read a stream of Responses events into ``got``, yielding the text."""
     async with stream:
         async for event in events:
+            got.begun = True
             match event.type:
                 case "response.output_text.delta":
                     got.text += event.delta

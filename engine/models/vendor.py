@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from engine.models.faults import Fault, LanguageModelError
 from engine.models.model import Capabilities
 from engine.models.request import Delta, PromptReply, PromptRequest, Reply, Request
-from engine.models.vendor_errors import translate
+from engine.models.vendor_errors import fault, translate
 
 T = TypeVar("T")
 #: English text has about four bytes a token in every vocabulary of this size.
@@ -162,6 +162,15 @@ class VendorModel(ABC):
             f"{self._model} of {self._provider} {what}.",
             "Choose another simulator, or another model.",
         )
+
+    def incomplete(self, *, begun: bool) -> LanguageModelError:
+        """What to raise for a stream without an end, or without anything."""
+        kind = Fault.BROKEN_STREAM if begun else Fault.MALFORMED
+        return fault(kind, self._provider, self._model)
+
+    def _accepted(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """Without what is not set and what this model has refused before."""
+        return {k: v for k, v in wanted.items() if v is not None and k not in self._refused}
 
     def finished(self, text: str, refusal: str, *, cut: bool) -> None:
         """Raise for a reply without content.

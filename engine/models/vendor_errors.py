@@ -124,7 +124,7 @@ def translate(error: Exception, who: str, model: str, *, secret: str) -> Languag
         if isinstance(error, json.JSONDecodeError) or "Validation" in name:
             return fault(Fault.MALFORMED, who, model)
         if name not in ("APIError", "APIStatusError"):
-            return fault(Fault.MALFORMED, who, model, said)
+            return fault(Fault.MALFORMED, who, model, name)
     return fault(_kind(status, body, said), who, model, said, retry_after=_retry_after(error))
 
 
