@@ -101,10 +101,10 @@ def _simulator(choices: Choices, models: dict[str, LanguageModel]) -> Simulator:
 def _reviser(choices: Choices, models: dict[str, LanguageModel], lab: Lab | None) -> Reviser | None:
     if not choices.revisions:
         return None
-    from engine.explainers.revise import Reviser as CounterExamples
+    from engine.explainers.revise import CounterExampleReviser
 
     assert lab is not None
-    return CounterExamples(models["explainer"], lab)
+    return CounterExampleReviser(models["explainer"], lab)
 
 
 def _scorers(
