@@ -209,11 +209,13 @@ class PipelineFailed:
 
     Attributes:
         stage: ``explain``, ``simulate`` or ``score``.
+        exit_code: What kind of failure, as :mod:`engine.errors` numbers them.
     """
 
     stage: str
     message: str
     remedy: str
+    exit_code: int = 8
 
 
 PipelineEvent = (

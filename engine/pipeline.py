@@ -57,7 +57,7 @@ async def explain_and_score(
         splits = await asyncio.to_thread(split_records, neuron_record, method.per_split)
         held_out = splits.held_out(method.report_split)
     except NeuroglassError as error:
-        yield PipelineFailed("explain", error.message, error.remedy)
+        yield PipelineFailed("explain", error.message, error.remedy, error.exit_code)
         return
     yield PipelineStarted(
         neuron_record.neuron, method.explainer.name, method.simulator.name, len(held_out)
@@ -71,7 +71,7 @@ async def explain_and_score(
                     best = piece.explanation
         assert best is not None
     except NeuroglassError as error:
-        yield PipelineFailed("explain", error.message, error.remedy)
+        yield PipelineFailed("explain", error.message, error.remedy, error.exit_code)
         return
     async with aclosing(_score(best, token_means, method, splits)) as events:
         async for event in events:
@@ -96,7 +96,7 @@ async def score_explanation(
         splits = await asyncio.to_thread(split_records, neuron_record, method.per_split)
         held_out = splits.held_out(method.report_split)
     except NeuroglassError as error:
-        yield PipelineFailed("simulate", error.message, error.remedy)
+        yield PipelineFailed("simulate", error.message, error.remedy, error.exit_code)
         return
     yield PipelineStarted(
         neuron_record.neuron, explanation.explainer, method.simulator.name, len(held_out)
@@ -141,7 +141,7 @@ async def _score(
             text = f"the explanation of neuron {method.chance.neuron}: {method.chance.text}"
             found = (Baseline(CHANCE, text, chance), *found)
     except NeuroglassError as error:
-        yield PipelineFailed(stage, error.message, error.remedy)
+        yield PipelineFailed(stage, error.message, error.remedy, error.exit_code)
         return
     for record in (*records, *others):
         usage += record.simulation.usage

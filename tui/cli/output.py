@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
+    from engine.judgement import Judgement, Measure
+    from engine.models.request import Usage
     from engine.neuron import NeuronId
-    from engine.score import Baseline, Score
+    from engine.score import Baseline, Interval, Score
     from engine.store import Annotation, StoredExplanation
 
 #: Columns where the output is no terminal, so that a pipe gets whole lines of text.
@@ -72,19 +74,11 @@ def neuron_json(neuron: NeuronId) -> dict[str, Any]:
 
 def score_json(score: Score) -> dict[str, Any]:
     """A score with all that it rests on."""
-    interval = score.interval
     return {
         "scope": str(score.scope),
         "status": str(score.status),
         "ev_correlation": number(score.ev_correlation),
-        "interval": None
-        if interval is None
-        else {
-            "low": number(interval.low),
-            "high": number(interval.high),
-            "level": interval.level,
-            "resamples": interval.resamples,
-        },
+        "interval": interval_json(score.interval),
         "rsquared": number(score.rsquared),
         "absolute_dev_explained": number(score.absolute_dev_explained),
         "records": score.records,
@@ -100,6 +94,59 @@ def baseline_json(baseline: Baseline) -> dict[str, Any]:
         "name": baseline.name,
         "description": baseline.description,
         "scores": [score_json(score) for score in baseline.scores],
+    }
+
+
+def usage_json(usage: Usage) -> dict[str, Any]:
+    """What language models used."""
+    return {
+        "requests": usage.requests,
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cached_input_tokens": usage.cached_input_tokens,
+        "measured": usage.measured,
+    }
+
+
+def interval_json(interval: Interval | None) -> dict[str, Any] | None:
+    """A confidence interval; null where there is none."""
+    if interval is None:
+        return None
+    return {
+        "low": number(interval.low),
+        "high": number(interval.high),
+        "level": interval.level,
+        "resamples": interval.resamples,
+    }
+
+
+def judgement_json(judgement: Judgement) -> dict[str, Any]:
+    """What a further scorer found."""
+
+    def measures(several: Sequence[Measure]) -> list[dict[str, Any]]:
+        return [
+            {
+                "measured": str(one.measured),
+                "of": one.of,
+                "value": number(one.value),
+                "interval": interval_json(one.interval),
+                "chance": one.chance,
+                "items": one.items,
+                "coverage": number(one.coverage),
+                "status": str(one.status),
+                "message": one.message,
+            }
+            for one in several
+        ]
+
+    return {
+        "scorer": judgement.scorer,
+        "model": judgement.model,
+        "split": judgement.split,
+        "measures": measures(judgement.measures),
+        "another_neuron": measures(judgement.chance),
+        "usage": usage_json(judgement.usage),
+        "seconds": number(judgement.seconds),
     }
 
 
@@ -125,6 +172,9 @@ def explanation_json(stored: StoredExplanation) -> dict[str, Any]:
         "split": stored.split,
         "scores": [score_json(score) for score in stored.scores],
         "baselines": [baseline_json(baseline) for baseline in stored.baselines],
+        "side": stored.side,
+        "judgements": [judgement_json(one) for one in stored.judgements],
+        "usage": usage_json(stored.usage + stored.scoring_usage),
     }
 
 

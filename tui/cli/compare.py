@@ -1,0 +1,88 @@
+"""``neuroglass compare``: all explanations of one neuron side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import click
+
+from tui.cli import output
+from tui.cli.place import (
+    Place,
+    json_option,
+    neuron_argument,
+    no_color_option,
+    open_index,
+    place_options,
+)
+
+if TYPE_CHECKING:
+    from engine.neuron import NeuronId
+    from engine.score import Score
+    from engine.store import StoredExplanation
+
+
+@click.command("compare", short_help="Explanations of a neuron side by side.")
+@neuron_argument
+@no_color_option
+@json_option
+@place_options
+def command(place: Place, neuron: NeuronId, no_color: bool, as_json: bool) -> None:
+    """List a neuron's saved explanations with their scores, best first."""
+
+    async def run() -> None:
+        async with await place.engine() as engine:
+            index = open_index(engine)
+            index.check(neuron)
+            found = engine.store.explanations(index.model_id, neuron)
+            if as_json:
+                for stored in found:
+                    output.print_json(output.explanation_json(stored))
+            elif found:
+                _print(found, no_color)
+            else:
+                click.echo(f"Neuron {neuron} has no saved explanation.", err=True)
+
+    asyncio.run(run())
+
+
+def _print(found: list[StoredExplanation], no_color: bool) -> None:
+    from rich.table import Table
+
+    from engine.glyphs import inert
+    from engine.score import Scope
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("id", "score", "interval", "random", "other", "cover"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("by", no_wrap=True, max_width=26)
+    table.add_column("explanation", ratio=1)
+    for stored in found:
+        both, random = stored.score(), stored.score(Scope.RANDOM_ONLY)
+        other = next((b for b in stored.baselines if b.name == "another-neuron"), None)
+        text = stored.text if stored.side == "positive" else f"(negative) {stored.text}"
+        for judgement in stored.judgements:
+            one = judgement.headline
+            text += f"\n{judgement.scorer} {output.shown(one.value, '.2f')}"
+        table.add_row(
+            str(stored.id),
+            _value(both),
+            _interval(both),
+            _value(random),
+            _value(other.scores[0] if other else None),
+            "—" if both is None else f"{both.coverage:.0%}",
+            inert(f"{stored.explainer}\n{stored.simulator or 'not scored'}, {stored.split or ''}"),
+            "\n".join(inert(line) for line in text.split("\n")),
+        )
+    output.console(no_color=no_color).print(table)
+
+
+def _value(score: Score | None) -> str:
+    return output.shown(None if score is None else score.ev_correlation, ".2f")
+
+
+def _interval(score: Score | None) -> str:
+    if score is None or score.interval is None:
+        return "—"
+    return f"[{score.interval.low:.2f}, {score.interval.high:.2f}]"

@@ -1,0 +1,289 @@
+"""Showing a run of the pipeline: for people as it happens, or as lines of JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tui.cli import output
+
+if TYPE_CHECKING:
+    from engine.engine import Engine
+    from engine.estimate import Estimate
+    from engine.events import PipelineEvent, Scored, Spent
+    from engine.judgement import Judgement, Measure
+    from engine.score import ScoreCard, ScoredRecord
+
+
+async def show_run(
+    engine: Engine, events: AsyncGenerator[PipelineEvent, None], *, save: bool, as_json: bool
+) -> None:
+    """Show the events, and save what comes out.
+
+    Raises:
+        MethodError: the run failed; exit status 9 where a language model was the reason.
+    """
+    from engine.errors import MethodError
+    from engine.events import PipelineFailed, Scored
+
+    write = _write_json if as_json else _Printer()
+    result: Scored | None = None
+    async with aclosing(events) as stream:
+        async for event in stream:
+            write(event)
+            if isinstance(event, PipelineFailed):
+                failure = MethodError(event.message, event.remedy)
+                failure.exit_code = event.exit_code
+                raise failure
+            if isinstance(event, Scored):
+                result = event
+    if result is None or not save:
+        return
+    number = await engine.save(result.explanation, result.card, result.judgements)
+    if as_json:
+        output.print_json({"event": "Saved", "id": number})
+    else:
+        click.echo(f"Saved as explanation {number}.", err=True)
+
+
+def show_estimate(estimate: Estimate, *, as_json: bool) -> None:
+    """What a run will ask for, step by step."""
+    from engine.glyphs import inert
+
+    if as_json:
+        steps = [
+            {
+                "step": step.name,
+                "model": step.model,
+                "requests": step.requests,
+                "input_tokens": step.input_tokens,
+                "output_tokens": step.output_tokens,
+                "money": output.number(step.money),
+            }
+            for step in estimate.steps
+        ]
+        output.print_json(
+            {"steps": steps, "tokens": estimate.tokens, "money": output.number(estimate.money)}
+        )
+        return
+    if not estimate.steps:
+        click.echo("No language model is needed: nothing is sent, nothing is spent.")
+        return
+    click.echo(f"{'step':<16}{'requests':>9}{'input':>10}{'output':>9}{'money':>9}  model")
+    for step in estimate.steps:
+        money = output.shown(step.money, ".4f")
+        click.echo(
+            f"{step.name:<16}{step.requests:>9,}{step.input_tokens:>10,}"
+            f"{step.output_tokens:>9,}{money:>9}  {inert(step.model)}"
+        )
+    money = output.shown(estimate.money, ".4f")
+    click.echo(
+        f"{estimate.requests:,} requests, about {estimate.tokens:,} tokens, money {money}. "
+        "Replies that are kept from before cost nothing."
+    )
+
+
+class _Printer:
+    """The events for people: the sentence as it arrives, then the scores."""
+
+    def __init__(self) -> None:
+        self._in_sentence = False
+        self._counts = sys.stderr.isatty()
+        self._spent: Spent | None = None
+
+    def __call__(self, event: PipelineEvent) -> None:
+        from engine import events
+        from engine.glyphs import inert
+
+        match event:
+            case events.CandidateStarted(number, total, revision):
+                self._end_sentence()
+                what = "revision" if revision else "candidate"
+                click.echo(f"{what} {number} of {total}", err=True)
+            case events.Word(text):
+                click.echo(inert(text), nl=False)
+                self._in_sentence = True
+            case events.CandidateScored(explanation=explanation):
+                self._end_sentence()
+                kept = ", the best so far" if event.kept else ""
+                score = output.shown(event.ev_correlation)
+                click.echo(f"  correlation on valid {score}{kept}", err=True)
+            case events.Explained(explanation):
+                if self._in_sentence:
+                    click.echo()
+                    self._in_sentence = False
+                else:
+                    click.echo(inert(explanation.text))
+            case events.RecordSimulated(number, total):
+                self._count(f"record {number} of {total}")
+            case events.Judging(scorer, done, total):
+                self._count(f"{scorer} {done} of {total}")
+            case events.JudgeFailed(scorer, message, remedy):
+                self._count("")
+                click.echo(f"{scorer}: {inert(message)} {inert(remedy)}", err=True)
+            case events.Spent():
+                self._spent = event
+                if event.retry:
+                    self._count("")
+                    click.echo(inert(event.retry), err=True)
+            case events.Scored(_, card, judgements):
+                self._count("")
+                _print_card(card)
+                for judgement in judgements:
+                    _print_judgement(judgement)
+                self._print_spent()
+            case events.PipelineFailed():
+                self._end_sentence()
+                self._count("")
+                self._print_spent()
+
+    def _end_sentence(self) -> None:
+        if self._in_sentence:
+            click.echo()
+            self._in_sentence = False
+
+    def _print_spent(self) -> None:
+        if self._spent is not None:
+            click.echo(spent_line(self._spent), err=True)
+
+    def _count(self, text: str) -> None:
+        if self._counts:
+            click.echo(f"\r\x1b[K{text}", nl=False, err=True)
+
+
+def spent_line(spent: Spent) -> str:
+    """What language models used, in one line."""
+    usage = spent.usage
+    about = "" if usage.measured else "about "
+    parts = [
+        f"{usage.requests:,} requests",
+        f"{about}{usage.input_tokens:,} + {usage.output_tokens:,} tokens",
+    ]
+    if spent.money is not None:
+        parts.append(f"money {spent.money:.4f}")
+    if spent.replayed:
+        parts.append(f"{spent.replayed:,} replies kept from before")
+    return ", ".join(parts)
+
+
+def _print_card(card: ScoreCard) -> None:
+    from engine.glyphs import inert
+
+    click.echo(f"\nScored on the {inert(card.split)} split, simulated by {inert(card.simulator)}:")
+    for score in card.scores:
+        click.echo(f"  {output.score_line(score)}")
+        if score.message:
+            click.echo(f"    {inert(score.message)}")
+    for baseline in card.baselines:
+        click.echo(f"Baseline {inert(baseline.name)} ({inert(baseline.description)}):")
+        for score in baseline.scores:
+            click.echo(f"  {output.score_line(score)}")
+
+
+def _print_judgement(judgement: Judgement) -> None:
+    from engine.glyphs import inert
+
+    by = f", asked {inert(judgement.model)}" if judgement.model else ""
+    click.echo(f"{judgement.scorer} on the {judgement.split} split{by}:")
+    for measure in judgement.measures:
+        click.echo(f"  {measure_line(measure)}")
+    for measure in judgement.chance[:2]:
+        click.echo(f"  another neuron's explanation: {measure_line(measure)}")
+
+
+def measure_line(measure: Measure) -> str:
+    """One number of a further scorer: never the number alone."""
+    parts = [f"{measure.measured} ({measure.of})", output.shown(measure.value, ".3f")]
+    if measure.interval is not None:
+        parts.append(f"[{measure.interval.low:.3f}, {measure.interval.high:.3f}]")
+    if measure.chance is not None:
+        parts.append(f"chance {measure.chance:g}")
+    parts.append(f"{measure.items:,} texts")
+    if measure.coverage < 1:
+        parts.append(f"{measure.coverage:.0%} covered")
+    if measure.message:
+        from engine.glyphs import inert
+
+        parts.append(inert(measure.message))
+    return "  ".join(parts)
+
+
+def _write_json(event: PipelineEvent) -> None:
+    output.print_json({"event": type(event).__name__, **_facts(event)})
+
+
+def _facts(event: PipelineEvent) -> dict[str, Any]:
+    from engine import events
+
+    match event:
+        case events.PipelineStarted(neuron, explainer, simulator, records):
+            return {
+                **output.neuron_json(neuron),
+                "explainer": explainer,
+                "simulator": simulator,
+                "records": records,
+            }
+        case events.Word(text):
+            return {"text": text}
+        case events.CandidateStarted(number, total, revision):
+            return {"number": number, "total": total, "revision": revision}
+        case events.CandidateScored(number, total, explanation, score, kept):
+            return {
+                "number": number,
+                "total": total,
+                "text": explanation.text,
+                "ev_correlation": output.number(score),
+                "kept": kept,
+            }
+        case events.Explained(explanation):
+            return {"text": explanation.text, "explainer": explanation.explainer}
+        case events.RecordSimulated(number, total, record):
+            return {"number": number, "total": total, **_record_json(record)}
+        case events.Judging(scorer, done, total):
+            return {"scorer": scorer, "done": done, "total": total}
+        case events.Judged(judgement):
+            return output.judgement_json(judgement)
+        case events.JudgeFailed(scorer, message, remedy):
+            return {"scorer": scorer, "message": message, "remedy": remedy}
+        case events.Spent(usage, money, replayed, retry):
+            return {
+                **output.usage_json(usage),
+                "money": output.number(money),
+                "replayed": replayed,
+                "retry": retry,
+            }
+        case events.Scored(explanation, card, judgements):
+            return {
+                "text": explanation.text,
+                "simulator": card.simulator,
+                "split": card.split,
+                "scores": [output.score_json(score) for score in card.scores],
+                "baselines": [output.baseline_json(baseline) for baseline in card.baselines],
+                "judgements": [output.judgement_json(one) for one in judgements],
+                "usage": output.usage_json(explanation.usage + card.usage),
+                "seconds": output.number(card.seconds),
+            }
+        case events.PipelineFailed(stage, message, remedy):
+            return {"stage": stage, "message": message, "remedy": remedy}
+
+
+def _record_json(record: ScoredRecord) -> dict[str, Any]:
+    simulation = record.simulation
+    return {
+        "role": record.role,
+        "window": simulation.excerpt.window,
+        "document": simulation.excerpt.document_name,
+        "offset": simulation.excerpt.offset,
+        "status": str(simulation.status),
+        "message": simulation.message,
+        "coverage": output.number(simulation.coverage),
+        "scale": str(simulation.scale),
+        "ev_correlation": output.number(record.ev_correlation),
+        "tokens": output.texts(simulation.excerpt.tokens),
+        "expected": output.numbers(simulation.expected),
+        "activations": output.numbers(record.activations),
+    }
