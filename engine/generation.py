@@ -18,6 +18,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib import metadata
@@ -30,13 +31,14 @@ import torch
 from numpy.lib.format import open_memmap
 
 from engine import __version__
-from engine.accumulate import BestWindows, LayerState, histogram_edges
+from engine.accumulate import LayerState, histogram_edges
 from engine.errors import IndexFormatError, ScanError
 from engine.index import CORPUS, FORMAT, MANIFEST, VERSION, checksum, read_manifest
 from engine.keep import BOUNDARY_QUANTILES
 from engine.paths import write_atomically, write_pointer
 from engine.plan import Plan
 from engine.scan_request import ScanRequest
+from engine.state import Layout, ScanState
 from engine.subject import SubjectFacts
 from engine.vocabulary import Vocabulary
 from engine.windows import WindowSet
@@ -73,29 +75,6 @@ class IndexLock:
             self._file.close()
 
 
-class ScanState:
-    """Where the pass stands: one :class:`LayerState` per layer and the counters."""
-
-    def __init__(self, facts: SubjectFacts, request: ScanRequest, plan: Plan) -> None:
-        dtype = getattr(torch, request.store_dtype)
-        self.layers = [
-            LayerState(
-                layer,
-                facts.n_neurons,
-                request.window,
-                request.keep,
-                len(plan.table),
-                plan.pilot_windows,
-                dtype,
-            )
-            for layer in range(facts.n_layers)
-        ]
-        self.token_counts = torch.zeros(len(plan.table) + 1, dtype=torch.int64)
-        self.batches_done = 0
-        self.windows_done = 0
-        self.tokens_done = 0
-
-
 def index_identity(request: ScanRequest, facts: SubjectFacts, windows: WindowSet) -> str:
     """The same weights, text and settings give the same identity, 32 hex digits."""
     settings = {name: getattr(request, name) for name in ScanRequest.IDENTITY}
@@ -105,9 +84,10 @@ def index_identity(request: ScanRequest, facts: SubjectFacts, windows: WindowSet
 
 
 def default_folder(home: Path, request: ScanRequest, identity: str) -> Path:
-    """``home/indexes/<model>-<start of the identity>``."""
+    """``home/indexes/<model>-<start of the identity>``, and which shard."""
     name = re.sub(r"[^A-Za-z0-9.]+", "-", Path(request.model).name).strip("-.")[:40]
-    return home / "indexes" / f"{name or 'model'}-{identity[:10]}"
+    shard = "-shard-{}-of-{}".format(*request.shard) if request.shard else ""
+    return home / "indexes" / f"{name or 'model'}-{identity[:10]}{shard}"
 
 
 class IndexWriter:
@@ -130,16 +110,20 @@ class IndexWriter:
         self.windows = windows
         self.vocabulary = vocabulary
         self.plan = plan
+        self.layout = Layout.of(facts, request, plan)
         self.generation = 0
         self.complete = False
 
-    def resume(self) -> ScanState:
-        """The last checkpoint's state, or a fresh one.
+    def resume(self, batches: range) -> ScanState | None:
+        """The last checkpoint's state, or a fresh one; None if the index is complete.
+
+        Args:
+            batches: Those this pass is to read.
 
         Raises:
-            ScanError: if the folder holds another index, or the disk is too small.
+            ScanError: if the folder holds another index or shard, or the disk is too
+                small.
         """
-        state = ScanState(self.facts, self.request, self.plan)
         try:
             manifest = read_manifest(self.folder)
         except IndexFormatError:
@@ -147,7 +131,7 @@ class IndexWriter:
                 raise
             self._check_space()
             self._write_corpus()
-            return state
+            return ScanState(self.layout, self.plan, batches)
         if manifest["index_id"] != self.identity:
             raise ScanError(
                 f"{self.folder} holds an index of another model, text or setting.",
@@ -155,24 +139,71 @@ class IndexWriter:
             )
         self.generation = manifest["generation"]
         self.complete = manifest["complete"]
-        if not self.complete:
-            self._restore(state, manifest)
+        if self.complete:
+            return None
+        if "batches" not in manifest:  # begun by a version that summed otherwise: start again
+            self._write_corpus()
+            return ScanState(self.layout, self.plan, batches)
+        if manifest["batches"]["ranges"] != [[batches.start, batches.stop]]:
+            raise ScanError(
+                f"{self.folder} holds another part of this scan.", "Name another --index folder."
+            )
+        state = ScanState(self.layout, self.plan, batches)
+        self._restore(state, manifest)
         return state
 
     def publish(self, state: ScanState, *, complete: bool) -> None:
         """Write a new generation and make it the current one."""
+        progress = {
+            "batches_done": state.next_batch - state.batches.start,
+            "windows_done": state.windows_done,
+            "tokens_done": state.tokens_done,
+            "batches": {
+                "ranges": [[state.batches.start, state.batches.stop]],
+                "left": state.batches.stop - state.next_batch,
+                "total": len(self.plan.batches),
+            },
+        }
+        self.write(state.layers, state.token_counts, progress, state.pilot, complete=complete)
+
+    def write(
+        self,
+        layers: Iterable[LayerState],
+        counts: torch.Tensor,
+        progress: dict[str, Any],
+        pilot: int | None,
+        *,
+        complete: bool,
+    ) -> None:
+        """Write a generation layer by layer, so that one layer at a time is enough.
+
+        Args:
+            counts: int64 [tabled + 1], how often each tabled token was seen.
+            progress: The manifest's entries about what has been read.
+            pilot: Maxima that the pilot has so far; None when it is over.
+        """
         name = f"generation-{self.generation + 1:06d}"
         folder = self.folder / name
         shutil.rmtree(folder, ignore_errors=True)  # left by a kill in the middle of this
         folder.mkdir()
-        arrays: dict[str, dict[str, Any]] = {}
-        for array, shape, dtype in self._arrays(state, complete):
-            out = open_memmap(folder / f"{array}.npy", "w+", dtype=np.dtype(dtype), shape=shape)
-            self._fill(array, out, state)
-            out.flush()
-            del out
-            arrays[array] = self._entry(folder / f"{array}.npy", shape, dtype, complete)
-        manifest = self._manifest(state, complete, name, arrays)
+        facts = self.layout.arrays(complete, pilot)
+        out = {
+            array: open_memmap(folder / f"{array}.npy", "w+", dtype=np.dtype(dtype), shape=shape)
+            for array, shape, dtype in facts
+        }
+        explain_tokens = 0
+        for number, layer in enumerate(layers):
+            self.layout.write(number, layer, counts, out)
+            explain_tokens = layer.explain_tokens
+        out["token_counts"][:] = counts.numpy()
+        for array in list(out):
+            out.pop(array).flush()
+        arrays = {
+            array: self._entry(folder / f"{array}.npy", shape, dtype, complete)
+            for array, shape, dtype in facts
+        }
+        progress = {**progress, "explain_tokens": explain_tokens}
+        manifest = self._manifest(progress, complete, name, arrays)
         write_atomically(self.folder / MANIFEST, json.dumps(manifest, indent=1))
         self.generation += 1
         self.complete = complete
@@ -210,61 +241,6 @@ class IndexWriter:
         np.save(folder / "token_table.npy", self.plan.table)
         np.save(folder / "histogram_edges.npy", histogram_edges())
 
-    def _arrays(self, state: ScanState, complete: bool) -> list[tuple[str, tuple[int, ...], str]]:
-        layers, neurons = self.facts.n_layers, self.facts.n_neurons
-        n, slots, width = layers * neurons, self.request.keep.total, self.request.window
-        first = state.layers[0]
-        tabled = len(self.plan.table)
-        pilot: list[tuple[str, tuple[int, ...], str]] = []
-        if not first.pilot_over:
-            pilot = [("pilot_maxima", (layers, first.pilot_filled, neurons), "float32")]
-        return [
-            *pilot,
-            ("values", (n, slots, width), self.request.store_dtype),
-            ("keys", (n, slots), "float32"),
-            ("windows", (n, slots), "int32"),
-            ("powers", (n, first.powers.shape[1]), "float64"),
-            ("active", (n,), "int64"),
-            ("extremes", (n, 2), "float32"),
-            ("histogram", (n, first.histogram.shape[1]), "int32"),
-            ("boundaries", (n, len(BOUNDARY_QUANTILES)), "float32"),
-            ("in_band", (n, len(BOUNDARY_QUANTILES) + 1), "int64"),
-            ("explain_sum", (n,), "float64"),
-            ("token_counts", (tabled + 1,), "int64"),
-            # While the scan runs the sums stay as they are added up, token by token;
-            # a finished index has them by neuron, so that one is read in one piece.
-            ("token_means", (n, tabled), "float16")
-            if complete
-            else ("token_sums", (layers, tabled + 1, neurons), "float32"),
-        ]
-
-    def _fill(self, array: str, out: np.ndarray[Any, Any], state: ScanState) -> None:
-        if array == "token_counts":
-            out[:] = state.token_counts.numpy()
-            return
-        for number, layer in enumerate(state.layers):
-            rows = slice(number * layer.neurons, (number + 1) * layer.neurons)
-            if array in ("values", "keys", "windows"):
-                for key, part in self.request.keep.slots().items():
-                    best = layer.best[key]
-                    order = best.ordered()
-                    kept: torch.Tensor = getattr(best, array)
-                    if array == "values":
-                        order = order[:, :, None].expand(-1, -1, kept.shape[2])
-                    out[rows, part] = kept.gather(1, order).numpy()
-            elif array == "extremes":
-                out[rows, 0] = layer.minimum.numpy()
-                out[rows, 1] = layer.maximum.numpy()
-            elif array == "pilot_maxima":
-                out[number] = layer.pilot_maxima[: layer.pilot_filled].numpy()
-            elif array == "token_sums":
-                out[number] = layer.token_sums.numpy()
-            elif array == "token_means":
-                counts = state.token_counts[:-1].clamp(min=1)[:, None]
-                out[rows] = (layer.token_sums[:-1] / counts).T.numpy()
-            else:
-                out[rows] = getattr(layer, array).numpy()
-
     def _entry(
         self, path: Path, shape: tuple[int, ...], dtype: str, complete: bool
     ) -> dict[str, Any]:
@@ -274,7 +250,11 @@ class IndexWriter:
         return entry
 
     def _manifest(
-        self, state: ScanState, complete: bool, generation: str, arrays: dict[str, dict[str, Any]]
+        self,
+        progress: dict[str, Any],
+        complete: bool,
+        generation: str,
+        arrays: dict[str, dict[str, Any]],
     ) -> dict[str, Any]:
         windows = self.windows
         return {
@@ -284,10 +264,7 @@ class IndexWriter:
             "complete": complete,
             "generation": self.generation + 1,
             "folder": generation,
-            "batches_done": state.batches_done,
-            "windows_done": state.windows_done,
-            "tokens_done": state.tokens_done,
-            "explain_tokens": state.layers[0].explain_tokens,
+            **progress,
             "updated": datetime.now(UTC).isoformat(timespec="seconds"),
             "model": asdict(self.facts),
             "corpus": {
@@ -324,26 +301,10 @@ class IndexWriter:
                 f"The checkpoint in {folder} is damaged.",
                 f"Remove {self.folder} and scan again.",
             ) from error
-        state.batches_done = manifest["batches_done"]
+        state.next_batch = state.batches.start + manifest["batches_done"]
         state.windows_done = manifest["windows_done"]
         state.tokens_done = manifest["tokens_done"]
         state.token_counts = torch.from_numpy(np.array(arrays["token_counts"]))
-        for number, layer in enumerate(state.layers):
-            rows = slice(number * layer.neurons, (number + 1) * layer.neurons)
-            for key, part in self.request.keep.slots().items():
-                best: BestWindows = layer.best[key]
-                for name in ("values", "keys", "windows"):
-                    setattr(best, name, torch.from_numpy(np.array(arrays[name][rows, part])))
-            for name in ("powers", "active", "histogram", "boundaries", "in_band", "explain_sum"):
-                kind = getattr(layer, name).dtype
-                setattr(layer, name, torch.from_numpy(np.array(arrays[name][rows])).to(kind))
-            layer.minimum = torch.from_numpy(np.array(arrays["extremes"][rows, 0]))
-            layer.maximum = torch.from_numpy(np.array(arrays["extremes"][rows, 1]))
-            layer.token_sums = torch.from_numpy(np.array(arrays["token_sums"][number]))
-            layer.explain_tokens = manifest["explain_tokens"]
-            if "pilot_maxima" in arrays:
-                seen = torch.from_numpy(np.array(arrays["pilot_maxima"][number]))
-                layer.pilot_filled = len(seen)
-                layer.pilot_maxima[: len(seen)] = seen
-            else:
-                layer.forget_pilot()
+        explain_tokens: int = manifest["explain_tokens"]
+        for number in range(self.layout.layers):
+            state.layers[number] = self.layout.read(number, arrays, explain_tokens)

@@ -35,6 +35,9 @@ FORMAT = "neuroglass-index"
 VERSION = 1
 MANIFEST = "manifest.json"
 CORPUS = "corpus"
+#: Sums of the token table are int64 on a grid of ``2**-TOKEN_GRID`` while they grow: a
+#: token's mean is float16 in the end, and 2**39 is the sum of 1e10 activations of 50.
+TOKEN_GRID = 24
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -260,7 +263,9 @@ class Index:
             means = self._arrays["token_means"][row].astype(np.float32)
         else:
             sums = self._arrays["token_sums"][neuron.layer, :-1, neuron.index]
-            means = (sums / np.maximum(counts, 1)).astype(np.float32)
+            # Fixed point; indexes begun by the first version hold floating-point sums.
+            scale = 2.0**-TOKEN_GRID if sums.dtype == np.int64 else 1.0
+            means = (sums * scale / np.maximum(counts, 1)).astype(np.float32)
         seen = counts > 0
         total = max(self.manifest["explain_tokens"], 1)
         ids = self._table[seen]

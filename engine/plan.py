@@ -11,12 +11,15 @@ from engine.records import Fold
 from engine.windows import WindowSet
 
 #: The token table covers at most this many of the explain fold's commonest tokens,
-#: each seen at least TABLE_MINIMUM times there.
+#: each seen at least TABLE_MINIMUM times there, and at most this many bytes of sums.
 TABLE_TOKENS = 4096
 TABLE_MINIMUM = 3
+TABLE_BYTES = 2 << 30
 #: The pilot is an eighth of the corpus, but no more windows than this.
 PILOT_WINDOWS = 1024
 PILOT_SHARE = 8
+#: Short windows are batched with others of about their length: in the same quarter.
+LENGTHS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,11 +29,13 @@ class PlannedBatch:
     Attributes:
         windows: int32 [B].
         fold: Of all of them.
-        whole: True if none is shorter than the full width.
+        width: Tokens of the longest.
+        whole: True if none is shorter than that.
     """
 
     windows: NDArray[np.int32]
     fold: Fold
+    width: int
     whole: bool
 
 
@@ -53,26 +58,40 @@ class Plan:
         """Windows in the pilot."""
         return sum(len(batch.windows) for batch in self.batches[: self.pilot_batches])
 
+    def shard(self, number: int, of: int) -> range:
+        """The batches of shard ``number`` of ``of``, counted from 1: about as many each."""
+        n = len(self.batches)
+        return range((number - 1) * n // of, number * n // of)
 
-def plan_batches(windows: WindowSet, size: int) -> Plan:
+
+def plan_batches(windows: WindowSet, size: int, neurons: int) -> Plan:
     """Shuffle windows by digest, batch them by fold and length, mix the batches evenly.
 
-    A batch holds one fold, so that per-fold accumulators take it whole, and only
-    whole or only short windows, so that just the few short ones pay for a mask.
+    A batch holds one fold, so that per-fold accumulators take it whole, and windows of
+    about one length, so that little is computed for padding and just the few short
+    windows pay for a mask.
+
+    Args:
+        size: Windows of a batch.
+        neurons: Of the whole model; the token table of a wide one has fewer rows.
     """
     order = np.argsort(_digests(windows), kind="stable")
     folds = windows.folds()[order]
-    whole = windows.lengths[order] == windows.token_ids.shape[1]
+    width = windows.token_ids.shape[1]
+    # 0 for whole windows, then 1 for the longest quarter and so on.
+    lengths = windows.lengths[order].astype(np.int64)
+    kinds = np.where(lengths == width, 0, LENGTHS - (LENGTHS * (lengths - 1)) // width)
     placed: list[tuple[float, int, PlannedBatch]] = []
     for number, fold in enumerate((Fold.EXPLAIN, Fold.SCORE)):
-        for is_whole in (True, False):
-            members = order[(folds == number) & (whole == is_whole)]
+        for kind in range(1 + LENGTHS):
+            members = order[(folds == number) & (kinds == kind)]
             count = -(-len(members) // size)
             for i in range(count):
                 part = members[i * size : (i + 1) * size].astype(np.int32)
-                # Batch i of n stands at (i + 1/2) / n, which interleaves the four kinds.
-                rank = 2 * number + (not is_whole)
-                placed.append(((i + 0.5) / count, rank, PlannedBatch(part, fold, is_whole)))
+                own = windows.lengths[part]
+                batch = PlannedBatch(part, fold, int(own.max()), bool(own.min() == own.max()))
+                # Batch i of n stands at (i + 1/2) / n, which interleaves the kinds.
+                placed.append(((i + 0.5) / count, (1 + LENGTHS) * number + kind, batch))
     placed.sort(key=lambda entry: entry[:2])
     batches = tuple(batch for _, _, batch in placed)
     wanted = min(PILOT_WINDOWS, -(-len(windows) // PILOT_SHARE))
@@ -80,7 +99,7 @@ def plan_batches(windows: WindowSet, size: int) -> Plan:
     while seen < wanted:
         seen += len(batches[pilot].windows)
         pilot += 1
-    return Plan(batches, pilot, _table(windows))
+    return Plan(batches, pilot, _table(windows, max(1, TABLE_BYTES // (8 * neurons))))
 
 
 def _digests(windows: WindowSet) -> NDArray[np.uint64]:
@@ -96,10 +115,10 @@ def _digests(windows: WindowSet) -> NDArray[np.uint64]:
     return mixed
 
 
-def _table(windows: WindowSet) -> NDArray[np.int32]:
+def _table(windows: WindowSet, most: int) -> NDArray[np.int32]:
     explain = windows.folds() == 0
     ids = windows.token_ids[explain]
     inside = np.arange(ids.shape[1]) < windows.lengths[explain][:, None]
     counts = np.bincount(ids[inside]) if ids.size else np.zeros(1, dtype=np.int64)
-    common = np.argsort(-counts, kind="stable")[:TABLE_TOKENS]
+    common = np.argsort(-counts, kind="stable")[: min(most, TABLE_TOKENS)]
     return common[counts[common] >= TABLE_MINIMUM].astype(np.int32)

@@ -31,21 +31,15 @@ from engine.events import (
 )
 from engine.index import read_manifest
 from engine.paths import ensure_home
-from engine.records import Fold
 from engine.scan_request import ScanRequest
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
-    from numpy.typing import NDArray
-
-    from engine.accumulate import Batch, Scratch
-    from engine.generation import IndexLock, IndexWriter, ScanState
-    from engine.plan import Plan, PlannedBatch
-    from engine.subject import SubjectModel
+    from engine.generation import IndexLock, IndexWriter
+    from engine.plan import Plan
+    from engine.reader import BatchReader
+    from engine.state import ScanState
     from engine.windows import WindowSet
 
-HISTOGRAM_WINDOWS = 256
 #: Checkpoints may take this share of the pass, and come no faster than this.
 CHECKPOINT_SHARE = 0.05
 CHECKPOINT_SECONDS = 5.0
@@ -84,6 +78,7 @@ def _scan(request: ScanRequest, home: Path, cancelled: Callable[[], bool]) -> It
     yield ScanStage("loading the model")
     from engine.generation import IndexLock, IndexWriter, default_folder, index_identity
     from engine.plan import plan_batches
+    from engine.reader import BatchReader
     from engine.subject import SubjectModel
     from engine.text import read_documents
     from engine.windows import cut
@@ -103,23 +98,39 @@ def _scan(request: ScanRequest, home: Path, cancelled: Callable[[], bool]) -> It
         if cancelled():
             yield ScanStopped(0, len(windows))
             return
-        plan = plan_batches(windows, request.batch)
+        plan = plan_batches(
+            windows, request.batch, subject.facts.n_layers * subject.facts.n_neurons
+        )
         writer = IndexWriter(
             folder, identity, request, subject.facts, windows, subject.vocabulary, plan
         )
-        state = writer.resume()
-        if writer.complete or state.windows_done:
+        whole = request.shard is None
+        batches = plan.shard(*(request.shard or (1, 1)))
+        state = writer.resume(batches)
+        total = _Total(windows, plan, batches)
+        done = total.windows if state is None else state.windows_done
+        if whole and done:
             writer.point(home)
-            done = len(windows) if writer.complete else state.windows_done
-            yield ScanPublished(str(folder), done, len(windows))
+            yield ScanPublished(str(folder), done, total.windows)
         started = time.monotonic()
-        if not writer.complete:
-            yield from _pass(subject, windows, plan, state, writer, home, cancelled)
-            if state.batches_done < len(plan.batches):
-                yield ScanStopped(state.windows_done, len(windows))
+        if state is not None:
+            first = subject.end_of_text if request.prepend_end_of_text else None
+            reader = BatchReader(subject.into_forward(first), windows, plan, request)
+            yield from _pass(reader, state, writer, total, home, cancelled)
+            if state.next_batch < batches.stop or state.pilot is not None:
+                yield ScanStopped(state.windows_done, total.windows)
                 return
         seconds = time.monotonic() - started
-        yield ScanFinished(str(folder), len(windows), windows.tokens, seconds, writer.size())
+        yield ScanFinished(str(folder), total.windows, total.tokens, seconds, writer.size())
+
+
+class _Total:
+    """Windows and tokens that a pass reads."""
+
+    def __init__(self, windows: WindowSet, plan: Plan, batches: range) -> None:
+        planned = [plan.batches[number].windows for number in batches]
+        self.windows = sum(map(len, planned))
+        self.tokens = sum(int(windows.lengths[part].sum()) for part in planned)
 
 
 def _wait(lock: IndexLock, folder: Path, cancelled: Callable[[], bool]) -> Iterator[ScanEvent]:
@@ -159,19 +170,22 @@ class _Pace:
 
 
 def _pass(
-    subject: SubjectModel,
-    windows: WindowSet,
-    plan: Plan,
+    reader: BatchReader,
     state: ScanState,
     writer: IndexWriter,
+    total: _Total,
     home: Path,
     cancelled: Callable[[], bool],
 ) -> Iterator[ScanEvent]:
-    from engine.accumulate import Scratch
-
-    table_row = _table_rows(plan, subject.facts.vocabulary)
-    width = windows.token_ids.shape[1]
-    scratch = Scratch(writer.request.batch, width, subject.facts.n_neurons)
+    plan, batches = reader.plan, state.batches
+    whole = len(batches) == len(plan.batches)
+    foreign = [number for number in range(plan.pilot_batches) if number not in batches]
+    if foreign and state.pilot == 0:
+        yield ScanStage("reading the pilot sample")
+        for number in foreign:
+            if cancelled():
+                return
+            reader.look(number, state)
     resumed = state.windows_done
     pace = _Pace(state.tokens_done)
     shown = 0.0
@@ -181,105 +195,30 @@ def _pass(
     published = resumed > 0
 
     def progress() -> ScanProgress:
-        rate, left = pace.measure(state.tokens_done, windows.tokens)
+        rate, left = pace.measure(state.tokens_done, total.tokens)
         return ScanProgress(
-            state.windows_done, len(windows), state.tokens_done, windows.tokens, rate, left, resumed
+            state.windows_done, total.windows, state.tokens_done, total.tokens, rate, left, resumed
         )
 
     yield progress()
-    for number in range(state.batches_done, len(plan.batches)):
-        planned = plan.batches[number]
-        pilot = number < plan.pilot_batches
-        histogram = pilot and state.windows_done < HISTOGRAM_WINDOWS
-        batch = _batch(
-            windows, planned, table_row, len(plan.table), pilot=pilot, histogram=histogram
-        )
-        _forward(subject, windows, planned, batch, state, scratch, writer)
-        state.batches_done = number + 1
-        state.windows_done += len(planned.windows)
-        state.tokens_done += int(batch.lengths.sum())
-        if number == plan.pilot_batches - 1:
-            for layer in state.layers:
-                layer.end_pilot()
+    for number in range(state.next_batch, batches.stop):
+        reader.add(number, state)
         now = time.monotonic()
         if now - shown >= PROGRESS_SECONDS:
             shown = now
             yield progress()
-        last = number == len(plan.batches) - 1
+        last = number == batches.stop - 1
         stop = cancelled()
         due = now - checkpoint >= max(CHECKPOINT_SECONDS, writing / CHECKPOINT_SHARE)
         if last or stop or due:
-            writer.publish(state, complete=last)
-            if not published or last:
+            writer.publish(state, complete=last and whole)
+            if whole and (not published or last):
                 writer.point(home)
             published = True
             checkpoint = time.monotonic()
             writing = checkpoint - now
-            yield ScanPublished(str(writer.folder), state.windows_done, len(windows))
+            yield ScanPublished(str(writer.folder), state.windows_done, total.windows)
         if stop:
             return
-
-
-def _forward(
-    subject: SubjectModel,
-    windows: WindowSet,
-    planned: PlannedBatch,
-    batch: Batch,
-    state: ScanState,
-    scratch: Scratch,
-    writer: IndexWriter,
-) -> None:
-    import numpy as np
-    import torch
-
-    skip = int(writer.request.prepend_end_of_text)
-    ids = windows.token_ids[planned.windows].astype(np.int64)
-    if skip:
-        ids = np.concatenate([np.full((len(ids), 1), subject.end_of_text), ids], axis=1)
-    state.token_counts += torch.bincount(batch.token_rows, minlength=len(state.token_counts)) * int(
-        batch.fold is Fold.EXPLAIN
-    )
-
-    def on_layer(layer: int, activations: torch.Tensor) -> None:
-        state.layers[layer].add(batch, activations[:, skip:], scratch)
-
-    subject.run(torch.from_numpy(ids), on_layer)
-
-
-def _table_rows(plan: Plan, vocabulary: int) -> torch.Tensor:
-    """int64 [vocabulary]: each token's row in the token table; the last row if it has none."""
-    import torch
-
-    rows = torch.full((vocabulary,), len(plan.table), dtype=torch.int64)
-    rows[torch.from_numpy(plan.table.astype("int64"))] = torch.arange(len(plan.table))
-    return rows
-
-
-def _batch(
-    windows: WindowSet,
-    planned: PlannedBatch,
-    table_row: torch.Tensor,
-    collecting: int,
-    *,
-    pilot: bool,
-    histogram: bool,
-) -> Batch:
-    import torch
-
-    from engine.accumulate import Batch
-
-    ids: NDArray[np.int64] = windows.token_ids[planned.windows].astype("int64")
-    lengths = torch.from_numpy(windows.lengths[planned.windows].astype("int64"))
-    rows = table_row[torch.from_numpy(ids)]
-    if not planned.whole:
-        inside = torch.arange(ids.shape[1])[None, :] < lengths[:, None]
-        rows = rows.where(inside, torch.tensor(collecting))
-    return Batch(
-        windows=torch.from_numpy(planned.windows),
-        lengths=lengths,
-        whole=planned.whole,
-        fold=planned.fold,
-        token_rows=rows.flatten(),
-        pilot=pilot,
-        histogram=histogram,
-    )
+    if not batches:
+        writer.publish(state, complete=False)

@@ -29,6 +29,8 @@ class ScanRequest:
         store_dtype: ``float16`` (relative rounding error at most 2^-11) or ``float32``
             for the kept activations; ranking and statistics always use float32.
         index: Folder of the index; None: named by model and identity in ``indexes``.
+        shard: Scan only part ``i`` of ``n``, counted from 1; :mod:`engine.merge` puts the
+            parts together. None scans all.
         background: Run at low priority, so that a front end stays quick.
     """
 
@@ -51,6 +53,7 @@ class ScanRequest:
     keep: Keep = field(default_factory=Keep)
     store_dtype: str = "float16"
     index: str | None = None
+    shard: tuple[int, int] | None = None
     background: bool = False
 
     def check(self) -> None:
@@ -63,6 +66,9 @@ class ScanRequest:
             raise UsageError(f"Can't keep {self.keep.top} top windows.", "Use 1 to 1000.")
         if self.store_dtype not in ("float16", "float32"):
             raise UsageError(f"Can't store {self.store_dtype!r}.", "Use float16 or float32.")
+        if self.shard and not 1 <= self.shard[0] <= self.shard[1]:
+            number, of = self.shard
+            raise UsageError(f"There is no shard {number} of {of}.", "Count them from 1: 1/2, 2/2.")
 
     def to_json(self) -> str:
         """One line of JSON, which :meth:`from_json` reads."""
@@ -74,4 +80,5 @@ class ScanRequest:
         facts = json.loads(text)
         facts["sources"] = tuple(facts["sources"])
         facts["keep"] = Keep(**facts["keep"])
+        facts["shard"] = tuple(facts["shard"]) if facts["shard"] else None
         return cls(**facts)

@@ -24,6 +24,8 @@ from engine.vocabulary import Vocabulary
 if TYPE_CHECKING:
     import torch
 
+    from engine.forward import Forward
+
 #: Called for every layer of a forward pass with float32 [batch, position, neuron].
 OnLayer = Callable[[int, "torch.Tensor"], None]
 
@@ -145,6 +147,17 @@ class SubjectModel:
             config.get("eos_token_id", 0) if end_of_text is None else end_of_text,
             device,
         )
+
+    def into_forward(self, first: int | None) -> Forward:
+        """The fastest pass over windows; nothing else can be asked of this model after.
+
+        Args:
+            first: The token before every window, or None for none.
+        """
+        from engine.forward import open_forward
+
+        model, self._model = self._model, None
+        return open_forward(model, self.device, first)
 
     def run(self, token_ids: torch.Tensor, on_layer: OnLayer) -> None:
         """One forward pass without the language-model head.
