@@ -185,6 +185,9 @@ class _Handler(BaseHTTPRequestHandler):
         with owner.lock:
             owner.requests.append(seen)
             script = owner.script.popleft() if owner.script else None
+        if script is None and "prompt" in body:
+            self._echo(seen)
+            return
         script = owner.brain(seen) if script is None else script
         said = Says(script) if isinstance(script, str) else script
         wire = anthropic_wire if self.path.startswith("/v1/messages") else openai_wire
@@ -193,8 +196,6 @@ class _Handler(BaseHTTPRequestHandler):
                 self._json(wire.error(said.message, said.kind, said.param), said.code, said.headers)
             case Garbage():
                 self._send(said.body, said.content_type)
-            case _ if seen.path.endswith("/completions") and "prompt" in body:
-                self._echo(seen)
             case _:
                 # What breaks later begins as a reply like any other.
                 words = said if isinstance(said, Says) else Says("a reply in several pieces")

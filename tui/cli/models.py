@@ -12,8 +12,9 @@ from tui.cli.place import Place, json_option, place_options
 
 @click.group("models", short_help="Providers of language models.", invoke_without_command=True)
 @json_option
+@place_options
 @click.pass_context
-def command(ctx: click.Context, as_json: bool) -> None:
+def command(ctx: click.Context, place: Place, as_json: bool) -> None:
     """List the providers, their addresses, and whether a key is found.
 
     A model is named PROVIDER:MODEL, local:CHECKPOINT, or URL#MODEL for any server that
