@@ -10,10 +10,17 @@ import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from engine.errors import MethodError
-from engine.events import CandidateScored, CandidateStarted, Explained, PipelineEvent
+from engine.errors import MethodError, NeuroglassError
+from engine.events import (
+    CandidateFailed,
+    CandidateScored,
+    CandidateStarted,
+    Explained,
+    PipelineEvent,
+)
 from engine.explanation import Evidence, Explanation, Word
 from engine.method import Method
+from engine.models.faults import LanguageModelError
 from engine.records import NeuronRecord, TokenMeans
 from engine.scoring import score_records
 from engine.simulate import calibrated, simulate_all
@@ -48,14 +55,21 @@ async def candidates(
         else:
             stream = method.explainer.explain(evidence)
         written: Explanation | None = None
-        async with closing(stream) as pieces:
-            async for piece in pieces:
-                if isinstance(piece, Word):
-                    yield piece
-                else:
-                    written = piece
-        if written is None:
-            raise MethodError(f"The explainer {method.explainer.name} gave no explanation.")
+        try:
+            async with closing(stream) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, Word):
+                        yield piece
+                    else:
+                        written = piece
+            if written is None:
+                raise MethodError(f"The explainer {method.explainer.name} gave no explanation.")
+        except NeuroglassError as error:
+            ends = isinstance(error, LanguageModelError) and error.ends_run
+            if ends or (best is None and number >= method.samples):
+                raise
+            yield CandidateFailed(number, total, str(error))
+            continue
         if total == 1:
             best = written
             break

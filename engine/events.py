@@ -153,6 +153,15 @@ class CandidateScored:
     kept: bool
 
 
+@dataclass(frozen=True, slots=True)
+class CandidateFailed:
+    """One of several candidates could not be written; the others go on."""
+
+    number: int
+    total: int
+    message: str
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Judging:
     """A further scorer is at work; ``done`` of ``total`` requests are answered."""
@@ -224,6 +233,7 @@ PipelineEvent = (
     | Explained
     | CandidateStarted
     | CandidateScored
+    | CandidateFailed
     | RecordSimulated
     | Judging
     | Judged

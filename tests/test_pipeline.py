@@ -22,6 +22,7 @@ from method_samples import (
 from engine.baselines import baselines
 from engine.errors import MethodError, ModelError
 from engine.events import (
+    CandidateFailed,
     CandidateScored,
     CandidateStarted,
     Explained,
@@ -215,7 +216,7 @@ async def test_expected_failures_end_the_stream_with_a_line() -> None:
     unknown = await collect(look_up(split="train"))
     assert unknown == [
         PipelineFailed(
-            "explain", "There is no split 'train'.", "Choose one of calibration, valid, test."
+            "explain", "There is no split 'train'.", "Choose one of calibration, valid, test.", 2
         )
     ]
 
@@ -355,6 +356,47 @@ async def test_a_revision_is_kept_only_if_its_score_rises() -> None:
     assert [one.revision for one in started] == [False, True, True, True]
 
 
+async def test_a_candidate_that_fails_leaves_the_others() -> None:
+    class Sometimes(Writes):
+        async def explain(self, evidence: Evidence) -> AsyncIterator[Word | Explanation]:
+            if evidence.sample == 1:
+                raise LanguageModelError(Fault.REFUSED, "It will not answer.")
+            async for piece in super().explain(evidence):
+                yield piece
+
+    class Never(Revises):
+        async def revise(
+            self, explanation: Explanation, evidence: Evidence
+        ) -> AsyncIterator[Word | Explanation]:
+            raise LanguageModelError(Fault.MALFORMED, "No sentences.")
+            yield
+
+    method = Method(
+        Sometimes("0.6", "-", "0.9"), Believes(), samples=3, reviser=Never(), revisions=1
+    )
+    events = await collect(explain_and_score(sample_neuron(), sample_means(), method))
+    last = events[-1]
+    assert isinstance(last, Scored) and last.explanation.text == "0.9"
+    failed = [event for event in events if isinstance(event, CandidateFailed)]
+    assert [(one.number, one.message) for one in failed] == [
+        (2, "It will not answer."),
+        (4, "No sentences."),
+    ]
+
+
+async def test_without_a_single_candidate_the_run_fails() -> None:
+    class Refuses(TokenLookupExplainer):
+        async def explain(self, evidence: Evidence) -> AsyncIterator[Word | Explanation]:
+            raise LanguageModelError(Fault.REFUSED, "It will not answer.")
+            yield
+
+    events = await collect(
+        explain_and_score(sample_neuron(), sample_means(), Method(Refuses(), Believes(), samples=2))
+    )
+    assert isinstance(events[-3], CandidateFailed)
+    assert events[-1] == PipelineFailed("explain", "It will not answer.", "", 9)
+
+
 async def test_another_neurons_explanation_is_scored_beside() -> None:
     method = Method(Writes("0.9"), Believes(), chance=Explanation(NeuronId(1, 9), "0.0", "writes"))
     events = await collect(explain_and_score(sample_neuron(), sample_means(), method))
@@ -375,7 +417,7 @@ async def test_a_fault_that_every_request_would_meet_ends_the_run() -> None:
         return np.zeros(len(excerpt))
 
     *rest, last = await collect(by(Writes("x"), ByHand(broke)))
-    assert last == PipelineFailed("simulate", "The budget is spent.", "Raise it.")
+    assert last == PipelineFailed("simulate", "The budget is spent.", "Raise it.", 9)
     assert not any(isinstance(event, Scored) for event in rest)
 
 

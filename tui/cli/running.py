@@ -112,6 +112,9 @@ class _Printer:
                 kept = ", the best so far" if event.kept else ""
                 score = output.shown(event.ev_correlation)
                 click.echo(f"  correlation on valid {score}{kept}", err=True)
+            case events.CandidateFailed(message=message):
+                self._end_sentence()
+                click.echo(f"  {inert(message)}", err=True)
             case events.Explained(explanation):
                 if self._in_sentence:
                     click.echo()
@@ -239,6 +242,8 @@ def _facts(event: PipelineEvent) -> dict[str, Any]:
                 "ev_correlation": output.number(score),
                 "kept": kept,
             }
+        case events.CandidateFailed(number, total, message):
+            return {"number": number, "total": total, "message": message}
         case events.Explained(explanation):
             return {"text": explanation.text, "explainer": explanation.explainer}
         case events.RecordSimulated(number, total, record):
