@@ -49,6 +49,8 @@ class Feed:
         self._engine: Engine | None = None
         self._index: Index | None = None
         self._wanted = NeuronId(0, 0)
+        #: The saved explanation that is shown of a neuron, where it isn't the best.
+        self.preferred: dict[NeuronId, int] = {}
         self._layer: LayerView | None = None
         self._stale = False
         self._task: asyncio.Task[None] | None = None
@@ -96,7 +98,9 @@ class Feed:
                 layer, stale, self._stale = self._layer, self._stale, False
                 if stale or layer is None or layer.layer != wanted.layer:
                     layer = await asyncio.to_thread(read_layer, index, engine.store, wanted.layer)
-                neuron = await asyncio.to_thread(read_neuron, index, engine.store, wanted)
+                neuron = await asyncio.to_thread(
+                    read_neuron, index, engine.store, wanted, self.preferred.get(wanted)
+                )
                 if wanted == self._wanted and not self._stale:
                     break
         except NeuroglassError as error:

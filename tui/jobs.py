@@ -58,10 +58,16 @@ class Jobs:
         """Stop the scan and wait until what it did is on disk."""
         await _stop(self._scan)
 
-    def start_explain(self, engine: Engine, neuron: NeuronId) -> None:
-        """Explain and score a neuron; nothing happens while one is being explained."""
+    def start_explain(self, engine: Engine, neuron: NeuronId, text: str | None = None) -> None:
+        """Explain and score a neuron; nothing happens while one is being explained.
+
+        Args:
+            text: The user's own explanation, to be scored alone.
+        """
         if not self.explaining:
-            self._explain = asyncio.create_task(self._run_explain(engine, neuron), name="explain")
+            self._explain = asyncio.create_task(
+                self._run_explain(engine, neuron, text), name="explain"
+            )
 
     async def cancel_explain(self) -> None:
         """Cancel the explanation."""
@@ -104,11 +110,15 @@ class Jobs:
         if index is not None:
             self._post(IndexChanged(index))
 
-    async def _run_explain(self, engine: Engine, neuron: NeuronId) -> None:
+    async def _run_explain(self, engine: Engine, neuron: NeuronId, text: str | None) -> None:
         try:
             # Its first import takes a while; a thread keeps the keys alive meanwhile.
             await asyncio.to_thread(importlib.import_module, "engine.pipeline")
-            async with aclosing(engine.explain(neuron)) as events:
+            if text is None:
+                stream = engine.explain(neuron)
+            else:
+                stream = engine.score(engine.written(neuron, text, side=engine.choices.side))
+            async with aclosing(stream) as events:
                 async for event in events:
                     self._post(ExplainMoved(neuron, event))
                     await asyncio.sleep(0)

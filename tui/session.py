@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 from engine.neuron import NeuronId
 
 if TYPE_CHECKING:
+    from engine.events import Spent
     from engine.explanation import Explanation
     from engine.index import Index, LayerStatistics
+    from engine.judgement import Judgement
     from engine.records import NeuronRecord, TokenMeans
     from engine.score import ScoreCard, ScoredRecord
     from engine.store import Annotation, StoredExplanation, StoredSimulation
@@ -70,6 +72,11 @@ class Result:
         stage: What it is doing, for people; empty when it has ended.
         failure: Message and remedy, empty while all is well.
         saved: Row in the store, None while unsaved.
+        candidate: Which of several candidates the words are of; empty for a single one.
+        candidates: Text, score on valid and whether kept, of each that was scored.
+        judgements: Of further scorers, as they come.
+        remarks: What else went wrong without ending it.
+        spent: What language models have used.
     """
 
     neuron: NeuronId
@@ -80,6 +87,11 @@ class Result:
     card: ScoreCard | None = None
     records: list[ScoredRecord] = field(default_factory=list)
     saved: int | None = None
+    candidate: str = ""
+    candidates: list[tuple[str, float | None, bool]] = field(default_factory=list)
+    judgements: list[Judgement] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    spent: Spent | None = None
 
     @property
     def running(self) -> bool:
@@ -126,12 +138,19 @@ def read_layer(index: Index, store: object, layer: int) -> LayerView:
     )
 
 
-def read_neuron(index: Index, store: object, neuron: NeuronId) -> NeuronView:
-    """Read everything about one neuron (a few milliseconds)."""
+def read_neuron(
+    index: Index, store: object, neuron: NeuronId, preferred: int | None = None
+) -> NeuronView:
+    """Read everything about one neuron (a few milliseconds).
+
+    Args:
+        preferred: The saved explanation to put first; None for the best.
+    """
     from engine.store import Store
 
     assert isinstance(store, Store)
     saved = store.explanations(index.model_id, neuron)
+    saved.sort(key=lambda one: one.id != preferred)
     best = saved[0] if saved else None
     held_out = store.card(best.id) if best is not None and best.scores else []
     annotations = store.annotations(index.model_id, neuron.layer)

@@ -17,6 +17,8 @@ from tui.widgets import status
 from tui.widgets.prompt import BottomLine
 
 if TYPE_CHECKING:
+    from engine.choices import Choices
+    from engine.engine import Engine
     from engine.index import Index
 
 
@@ -24,6 +26,12 @@ class Explorer(Browser):
     """Scanning, explaining, saving, annotating, leaving."""
 
     BINDINGS = bindings()
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: What the user has said may be spent on, until the choices change.
+        self._agreed: Choices | None = None
+        self._asked: Choices | None = None
 
     # -- engine, index and scan
 
@@ -85,24 +93,86 @@ class Explorer(Browser):
 
     # -- explaining and saving
 
-    def action_explain(self) -> None:
-        """Explain the current neuron."""
+    async def action_explain(self) -> None:
+        """Explain the current neuron; what costs something is asked about once."""
         engine, view = self.engine, self.neuron_view
-        if engine is None or view is None:
+        if engine is None or view is None or self._busy():
             return
+        choices = engine.choices
+        if choices.models_needed() and choices != self._agreed:
+            self.say("Reckoning what it needs …")
+            self.run_worker(self._ask_first(engine, choices), name="estimate", exclusive=True)
+            return
+        self._explain()
+
+    def _busy(self) -> bool:
         running = self.session.running
         if running is not None:
             self.say(f"{running.neuron} is being explained; esc cancels.")
+        return running is not None
+
+    async def _ask_first(self, engine: Engine, choices: Choices) -> None:
+        try:
+            estimate = await engine.estimate(self.session.neuron, choices)
+        except NeuroglassError as error:
+            self.post_message(Problem(error.message, error.remedy))
+            return
+        money = "" if estimate.money is None else f", {estimate.money:.4f} in money"
+        self.say("")
+        self._before, self._asked = self._pane, choices
+        self._status.ask(
+            "explain",
+            f"Asks {estimate.requests} times, about {estimate.tokens:,} tokens{money}.",
+            {"enter": "go"},
+        )
+
+    def _explain(self, text: str | None = None) -> None:
+        engine, view = self.engine, self.neuron_view
+        if engine is None or view is None:
             return
         neuron = self.session.neuron
         before = self.session.results.get(neuron)
         if before is not None and before.unsaved:
             self.say("Replacing the unsaved explanation.")
-        self.session.results[neuron] = Result(neuron, stage="explaining")
-        self._app.jobs.start_explain(engine, neuron)
+        stage = "explaining" if text is None else "scoring"
+        self.session.results[neuron] = Result(neuron, stage=stage)
+        self._app.jobs.start_explain(engine, neuron, text)
         if self.has_class("narrow"):
             self._focus("panel")
         self._draw_neuron(keep_cursor=True)
+
+    def action_write(self) -> None:
+        """Ask for an explanation of the user's own."""
+        if self.neuron_view is not None and not self._busy():
+            self._before = self._pane
+            self._status.ask_text("write", f"What {self.session.neuron} fires on:")
+
+    def action_choices(self) -> None:
+        """Choose how to explain and score."""
+        if self.engine is not None:
+            from tui.screens.choices import ChoicesScreen
+
+            screen = ChoicesScreen(self.engine, self.session.neuron)
+            self.app.push_screen(screen, lambda _: self._draw_neuron(keep_cursor=True))
+
+    def action_compare(self) -> None:
+        """Show the neuron's explanations side by side."""
+        view, engine = self.neuron_view, self.engine
+        if view is None or engine is None:
+            return
+        from tui.screens.compare import CompareScreen
+
+        neuron = view.record.neuron
+
+        def chosen(number: int | None) -> None:
+            result = self.session.results.get(neuron)
+            if number is not None and result is not None and result.saved is not None:
+                del self.session.results[neuron]
+            if number is not None:
+                self._feed.preferred[neuron] = number
+            self._feed.again()
+
+        self.app.push_screen(CompareScreen(engine, view, self.session.results.get(neuron)), chosen)
 
     @on(ExplainMoved)
     def _explain_moved(self, message: ExplainMoved) -> None:
@@ -112,10 +182,26 @@ class Explorer(Browser):
         if result is None:
             return
         match message.event:
+            case events.CandidateStarted(number=number, total=total, revision=revision):
+                result.words.clear()
+                what = "revision" if revision else "candidate"
+                result.candidate = f"{what} {number}/{total}"
+            case events.CandidateScored(explanation=explanation):
+                scored = (explanation.text, message.event.ev_correlation, message.event.kept)
+                result.candidates.append(scored)
+            case events.CandidateFailed(message=text) | events.JudgeFailed(message=text):
+                result.remarks.append(text)
+            case events.Judging(scorer=scorer, done=done, total=total):
+                result.stage = f"{scorer} {done}/{total}"
+            case events.Judged(judgement=judgement):
+                result.judgements.append(judgement)
+            case events.Spent():
+                result.spent = message.event
             case events.Word(text=text):
                 result.words.append(text)
             case events.Explained(explanation=explanation):
                 result.explanation, result.stage = explanation, "simulating"
+                result.candidate = ""
             case events.RecordSimulated(number=number, total=total, record=record):
                 result.records.append(record)
                 result.stage = f"simulating {number}/{total}" if number < total else "scoring"
@@ -129,7 +215,7 @@ class Explorer(Browser):
                 if result.explanation is None:
                     del self.session.results[message.neuron]
                 else:
-                    result.failure = "Cancelled before it was scored."
+                    result.failure = "Cancelled before it was scored; e goes on from there."
         ended = not result.running
         if ended:
             self._draw_list()
@@ -167,7 +253,7 @@ class Explorer(Browser):
         assert engine is not None
         assert result.explanation is not None
         try:
-            result.saved = await engine.save(result.explanation, result.card)
+            result.saved = await engine.save(result.explanation, result.card, result.judgements)
         except NeuroglassError as error:
             self.post_message(Problem(error.message, error.remedy))
             return False
@@ -217,7 +303,13 @@ class Explorer(Browser):
         self._focus(self._before)
         if message.answer == "escape":
             return
-        if message.about == "goto":
+        if message.about == "explain":
+            self._agreed = self._asked
+            self._explain()
+        elif message.about == "write":
+            if message.answer.strip():
+                self._explain(message.answer)
+        elif message.about == "goto":
             self._go_to(message.answer.strip())
         elif message.about == "quit":
             if message.answer == "s":

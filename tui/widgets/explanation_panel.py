@@ -9,10 +9,12 @@ from engine.glyphs import inert
 from tui.session import NeuronView, Result, number
 from tui.theme import Palette
 from tui.widgets.facts import facts
-from tui.widgets.pane import Pane, Span
+from tui.widgets.pane import Pane, Span, between
 from tui.widgets.rows import Rows, heading, paragraph, score_row
 
 if TYPE_CHECKING:
+    from engine.events import Spent
+    from engine.judgement import Judgement
     from engine.score import Baseline, Score
     from engine.store import StoredExplanation
 
@@ -122,6 +124,8 @@ def _fresh(result: Result, width: int, palette: Palette) -> Rows:
     note = result.stage or ("saved" if result.saved is not None else "not saved")
     if result.failure and explanation is None:
         note = ""
+    if result.candidate and explanation is None:
+        note = result.candidate
     rows = heading("Explanation", note, width, palette)
     text = explanation.text if explanation is not None else "".join(result.words)
     if text:
@@ -129,6 +133,8 @@ def _fresh(result: Result, width: int, palette: Palette) -> Rows:
     if result.failure:
         lines = paragraph(result.failure, width, palette)
         rows += [[(line[0][0], palette.error)] for line in lines]
+    for remark in result.remarks:
+        rows += [[(line[0][0], palette.error)] for line in paragraph(remark, width, palette)]
     card = result.card
     if card is not None:
         rows += [
@@ -136,6 +142,63 @@ def _fresh(result: Result, width: int, palette: Palette) -> Rows:
             *_scores(card.scores, card.baselines, width, palette),
             [(f" by {card.simulator}, {card.split} split", palette.faint)],
         ]
+    rows += judged(result.judgements, width, palette)
+    if result.spent is not None:
+        rows += [[], *_spent(result.spent, width, palette)]
+    if result.candidates:
+        rows += [[], *heading("Candidates", "valid", width, palette)]
+    for text, value, kept in result.candidates:
+        mark = "▸" if kept else " "
+        rows.append(
+            between(
+                [(f"{mark}{inert(text)}", palette.text if kept else palette.dim)],
+                [(f"{number(value):>6} ", palette.text)],
+                width,
+                palette.text,
+            )
+        )
+    return rows
+
+
+def _spent(spent: Spent, width: int, palette: Palette) -> Rows:
+    usage = spent.usage
+    money = "" if spent.money is None else f"  {spent.money:.4f}"
+    rows = heading("Language models", f"{usage.requests} asked", width, palette)
+    total = f"{usage.input_tokens:,} + {usage.output_tokens:,} tokens{money}"
+    rows.append([(f" {total}", palette.text)])
+    if spent.replayed:
+        rows.append([(f" {spent.replayed} replies kept from before", palette.dim)])
+    if spent.retry:
+        rows += [[(line[0][0], palette.accent)] for line in paragraph(spent.retry, width, palette)]
+    return rows
+
+
+def judged(judgements: Sequence[Judgement], width: int, palette: Palette) -> Rows:
+    """What further scorers found: value, interval, and what chance gets."""
+    if not judgements:
+        return []
+    rows: Rows = [[], *heading("Further scorers", "other", width, palette)]
+    for judgement in judgements:
+        one = judgement.headline
+        interval = ""
+        if one.interval is not None:
+            interval = f" [{one.interval.low:.2f}, {one.interval.high:.2f}]"
+        other = judgement.chance[0].value if judgement.chance else None
+        rows.append(
+            between(
+                [
+                    (f" {inert(judgement.scorer):<12}", palette.dim),
+                    (f"{number(one.value):>5}", palette.strong),
+                    (interval, palette.dim),
+                ],
+                [(f"{number(other):>5} ", palette.text)],
+                width,
+                palette.text,
+            )
+        )
+        if one.coverage < 1 or one.message:
+            why = f"{one.coverage:.0%} answered. {one.message}".strip()
+            rows += [[(line[0][0], palette.error)] for line in paragraph(why, width, palette)]
     return rows
 
 
@@ -150,6 +213,7 @@ def _stored(stored: StoredExplanation, width: int, palette: Palette) -> Rows:
         [],
         *_scores(stored.scores, stored.baselines, width, palette),
         [(by, palette.faint)],
+        *judged(stored.judgements, width, palette),
     ]
 
 
@@ -165,6 +229,9 @@ def _scores(
             why = f"{score.scope}: {score.status}. {score.message}"
             rows += paragraph(why, width, palette, quiet=True)
     main = scores[0]
+    if main.coverage < 1:
+        missing = f"{main.coverage:.0%} of the tokens have a value; the rest is left out."
+        rows += [[(line[0][0], palette.error)] for line in paragraph(missing, width, palette)]
     rows += [
         _pair("r²", number(main.rsquared), "abs dev", number(main.absolute_dev_explained), palette),
         _pair("records", str(main.records), "tokens", f"{main.tokens:,}", palette),
