@@ -36,6 +36,8 @@ import pytest
 from pytest_textual_snapshot import SVGImageExtension
 from syrupy.location import PyTestLocation
 
+pytest_plugins = ["tests.ui_player"]
+
 if TYPE_CHECKING:
     from loopback.server import Loopback
 

@@ -1,8 +1,7 @@
 """UI sessions as pictures: what a user sees from the first start to a scored neuron.
 
 Every session drives the real app over the real engine on the committed small index
-(see ``tests/small_index.py``). Only time is taken out: a paced engine stops a real
-stream of events where the picture is taken, and tells a recorded scan's progress.
+(see ``tests/small_index.py`` and ``tests/ui_player.py``).
 
 The pictures lie under ``snapshots/test_sessions/``; ``make snapshots`` redraws them.
 Look at each before committing it.
@@ -10,130 +9,14 @@ Look at each before committing it.
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pytest_textual_snapshot import SVGImageExtension
-from syrupy.assertion import SnapshotAssertion
-from textual.pilot import Pilot
+from ui_player import WIDE, Play
 
-from engine.engine import Engine
-from engine.events import (
-    PipelineEvent,
-    ScanEvent,
-    ScanFailed,
-    ScanProgress,
-    ScanPublished,
-    ScanStage,
-)
-from engine.explanation import Word
-from engine.neuron import NeuronId
-from engine.paths import write_pointer
-from engine.scan_request import ScanRequest
+from engine.events import ScanFailed, ScanProgress, ScanPublished, ScanStage
 from tests.small_index import FOLDER
-from tui.app import make_app
-
-SIZES = [(120, 40), (80, 24)]
-BUSY = {"open", "read", "explain"}
-WIDE = pytest.mark.parametrize("size", SIZES, ids=["120x40", "80x24"])
-
-
-class PacedEngine(Engine):
-    """The engine, with streams that stop where a picture is to be taken.
-
-    Attributes:
-        scan_events: What the scan tells before it goes quiet.
-        words: How many words an explanation streams before it goes quiet; None for all.
-    """
-
-    scan_events: Sequence[ScanEvent] = ()
-    words: int | None = None
-
-    async def scan(self, request: ScanRequest | None = None) -> AsyncGenerator[ScanEvent, None]:
-        for event in self.scan_events:
-            if isinstance(event, ScanPublished):
-                write_pointer(self.home, Path(event.path))
-            yield event
-        if not self.scan_events or not isinstance(self.scan_events[-1], ScanFailed):
-            await asyncio.Event().wait()
-
-    async def explain(self, neuron: NeuronId, **names: Any) -> AsyncGenerator[PipelineEvent, None]:
-        words = 0
-        async for event in super().explain(neuron, **names):
-            words += isinstance(event, Word)
-            if self.words is not None and words > self.words:
-                await asyncio.Event().wait()
-            yield event
-
-
-Shoot = Callable[[str], Awaitable[None]]
-Play = Callable[..., Any]
-
-
-@pytest.fixture
-def play(tmp_path: Path, snapshot: SnapshotAssertion) -> Play:
-    """Open the app and yield a pilot and a camera."""
-
-    @asynccontextmanager
-    async def play(
-        size: tuple[int, int],
-        *,
-        scanned: bool = True,
-        index: Path | None = None,
-        scan_events: Sequence[ScanEvent] = (),
-        words: int | None = None,
-        **settings: Any,
-    ) -> AsyncIterator[tuple[Pilot[object], Shoot]]:
-        home = tmp_path / "home"
-        home.mkdir(exist_ok=True)
-        if scanned:
-            write_pointer(home, FOLDER)
-
-        async def factory() -> Engine:
-            engine = await PacedEngine.open(home, index=index)
-            assert isinstance(engine, PacedEngine)
-            engine.scan_events, engine.words = scan_events, words
-            return engine
-
-        settings.setdefault("scan", bool(scan_events))
-        app = make_app(factory, **settings)
-        pictures = snapshot.use_extension(SVGImageExtension)
-
-        async def shoot(name: str) -> None:
-            await settled(pilot)
-            picture = app.export_screenshot(title="neuroglass", simplify=True)
-            assert pictures(name=name) == picture
-
-        async with app.run_test(size=size) as pilot:
-            await settled(pilot)
-            yield pilot, shoot
-
-    return play
-
-
-async def settled(pilot: Pilot[object]) -> None:
-    """Wait until nothing is read, opened or explained, and all is drawn.
-
-    A paced explanation never ends; it counts as settled when it has told all it will.
-    """
-    quiet = 0
-    for _ in range(400):
-        await pilot.pause(0.01)
-        names = {task.get_name() for task in asyncio.all_tasks()}
-        app = pilot.app
-        engine = getattr(app, "engine", None)
-        paced = engine is not None and engine.words is not None
-        busy = names & (BUSY - {"explain"} if paced else BUSY)
-        quiet = 0 if busy else quiet + 1
-        if quiet >= 12:
-            return
-    raise AssertionError(f"still busy: {names & BUSY}")
-
 
 PROGRESS = ScanProgress(288, 5000, 18_432, 312_000, 12_345.0, 23.8, 0)
 

@@ -143,8 +143,9 @@ def _fresh(result: Result, width: int, palette: Palette) -> Rows:
             [(f" by {card.simulator}, {card.split} split", palette.faint)],
         ]
     rows += judged(result.judgements, width, palette)
-    if result.spent is not None:
-        rows += [[], *_spent(result.spent, width, palette)]
+    spent = result.spent
+    if spent is not None and (spent.usage.requests or spent.replayed or spent.retry):
+        rows += [[], *_spent(spent, width, palette)]
     if result.candidates:
         rows += [[], *heading("Candidates", "valid", width, palette)]
     for text, value, kept in result.candidates:
