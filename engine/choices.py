@@ -92,8 +92,12 @@ class Choices:
                 "The token-lookup simulator reads tables, not sentences.",
                 "Choose another simulator: all-at-once, one-token or json.",
             )
+        from engine.models.connect import parse_ref
+
         for what, name in self.models_needed().items():
-            if not name:
+            if name:
+                parse_ref(name)
+            else:
                 raise UsageError(
                     f"The {what} needs a language model.",
                     "Name one as PROVIDER:MODEL; `neuroglass models` lists the providers.",

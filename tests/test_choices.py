@@ -46,10 +46,11 @@ def test_choices_survive_a_round_trip() -> None:
         ({"calibration": "round"}, "no calibration 'round'"),
         ({"samples": 0}, "0 samples"),
         ({"revisions": 11}, "revise 11 times"),
-        ({"explainer": "summary", "explainer_model": "a:b"}, "reads tables, not sentences"),
+        ({"explainer": "summary", "explainer_model": "vllm:b"}, "reads tables, not sentences"),
         ({"simulator": "json"}, "simulator needs a language model"),
         ({"scorers": ("detection",)}, "scorer needs a language model"),
         ({"revisions": 1}, "explainer needs a language model"),
+        ({"simulator": "json", "simulator_model": "nobody:x"}, "no provider 'nobody'"),
     ],
 )
 def test_choices_that_can_not_be_carried_out_say_why(change: dict[str, object], line: str) -> None:
@@ -63,20 +64,24 @@ def test_every_name_can_be_chosen_and_one_model_serves_all() -> None:
         for simulator in SIMULATORS:
             if simulator == "token-lookup" and explainer != "token-lookup":
                 continue
-            choices = Choices(explainer=explainer, explainer_model="x:y", simulator=simulator)
+            choices = Choices(explainer=explainer, explainer_model="vllm:y", simulator=simulator)
             choices.check()
-            assert choices.models_needed().get("explainer") == ("x:y" if needs else None)
+            assert choices.models_needed().get("explainer") == ("vllm:y" if needs else None)
     both = Choices(
-        explainer="summary", explainer_model="x:y", simulator="json", scorers=("detection",)
+        explainer="summary", explainer_model="vllm:y", simulator="json", scorers=("detection",)
     )
-    assert both.models_needed() == {"explainer": "x:y", "simulator": "x:y", "scorer": "x:y"}
+    assert both.models_needed() == {
+        "explainer": "vllm:y",
+        "simulator": "vllm:y",
+        "scorer": "vllm:y",
+    }
 
 
 def test_a_sentence_can_not_be_scored_by_the_token_table() -> None:
     with pytest.raises(UsageError, match="reads tables"):
         Choices().for_scoring(explanation())
-    own = Choices(explainer="summary", explainer_model="x:y", simulator="json")
-    assert own.for_scoring(explanation()).models_needed() == {"simulator": "x:y"}
+    own = Choices(explainer="summary", explainer_model="vllm:y", simulator="json")
+    assert own.for_scoring(explanation()).models_needed() == {"simulator": "vllm:y"}
 
 
 def test_the_negative_side_is_a_neuron_of_its_own() -> None:
