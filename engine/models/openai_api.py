@@ -25,6 +25,14 @@ from engine.models.vendor_errors import fault, parameter
 Api = Literal["auto", "chat", "responses"]
 #: Left out when a model refuses them: they only tune the reply, or words can replace them.
 _OPTIONAL = {"temperature", "top_p", "stop", "seed", "response_format", "stream_options", "text"}
+#: Nothing else would be answered either.
+_HOPELESS = {
+    Fault.WRONG_KEY,
+    Fault.FORBIDDEN,
+    Fault.NO_CREDIT,
+    Fault.UNREACHABLE,
+    Fault.TIMEOUT,
+}
 #: Most alternatives that chat completions gives.
 ALTERNATIVES = 20
 
@@ -67,12 +75,18 @@ class OpenAIModel(VendorModel):
 
     async def _ask(self) -> Capabilities:
         names, context = [], None
-        async for one in self.client.models.list():
-            names.append(one.id)
-            if one.id == self._model:
-                facts = one.model_extra or {}
-                for field in ("max_model_len", "context_length", "context_window"):
-                    context = context or facts.get(field)
+        try:
+            async for one in self.client.models.list():
+                names.append(one.id)
+                if one.id == self._model:
+                    facts = one.model_extra or {}
+                    for field in ("max_model_len", "context_length", "context_window"):
+                        context = context or facts.get(field)
+        except Exception as error:
+            # A server may answer well and still be unable to list what it has.
+            told = self._translated(error)
+            if told.fault in _HOPELESS:
+                raise told from error
         return Capabilities(
             schema="response_format" not in self._refused,
             top_logprobs=self._alternatives,
@@ -88,7 +102,7 @@ class OpenAIModel(VendorModel):
         try:
             await self.prompt_logprobs(PromptRequest("1 2", top_logprobs=1))
         except LanguageModelError as error:
-            if error.retried or error.ends_run:
+            if error.fault in _HOPELESS:
                 raise
             return False
         return True

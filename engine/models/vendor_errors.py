@@ -26,6 +26,14 @@ _TOO_LONG = (
     "exceeds the context",
     "prompt is too large",
 )
+_NO_MODEL = (
+    "no such model",
+    "model not found",
+    "unknown model",
+    "not a valid model identifier",
+    "is not a local folder",
+    "server is pinned to",
+)
 _NO_CREDIT = ("credit balance", "insufficient_quota", "insufficient quota", "exceeded your current")
 _BY_STATUS = {
     401: Fault.WRONG_KEY,
@@ -134,6 +142,8 @@ def _kind(status: int | None, body: Mapping[str, Any], said: str) -> Fault:
         return Fault.NO_CREDIT
     if any(words in low for words in _TOO_LONG):
         return Fault.TOO_LONG
+    if any(words in low for words in _NO_MODEL):
+        return Fault.UNKNOWN_MODEL
     if status is not None and status in _BY_STATUS:
         return _BY_STATUS[status]
     for field in ("code", "type"):  # an error inside a stream comes with status 200, or none
@@ -155,7 +165,12 @@ def _body(error: Exception) -> Mapping[str, Any]:
 
 
 def _said(body: Mapping[str, Any], error: Exception, secret: str) -> str:
-    text = body.get("message") or (str(error) if getattr(error, "status_code", None) else "")
+    # FastAPI's own errors, as of ``transformers serve``, come under ``detail``.
+    text = (
+        body.get("message")
+        or body.get("detail")
+        or (str(error) if getattr(error, "status_code", None) else "")
+    )
     line = (str(text).strip().splitlines() or [""])[0].strip()
     if secret:
         line = line.replace(secret, "(key)")
