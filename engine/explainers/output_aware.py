@@ -13,12 +13,11 @@ from typing import Protocol
 
 import numpy as np
 
-from engine.explainers.summary import SummaryExplainer, threshold
+from engine.explainers.summary import SummaryExplainer, escaped, threshold
 from engine.explanation import Evidence
 from engine.models.model import LanguageModel
 from engine.neuron import NeuronId
 from engine.normalise import max_activation
-from engine.prompt_records import shown_token
 
 NAME = "output-aware"
 #: Tokens shown of each kind.
@@ -47,6 +46,7 @@ class OutputAwareExplainer(SummaryExplainer):
     """
 
     name: str = NAME
+    _further_tokens = 165
     _more = (
         "After the excerpts you see which tokens the neuron makes more likely to come next, "
         "which it makes less likely, and which tokens really followed where it fired. If these "
@@ -96,4 +96,4 @@ def _followed(evidence: Evidence) -> list[bytes]:
 
 
 def _tokens(tokens: Iterable[bytes]) -> str:
-    return ", ".join(repr(shown_token(token)) for token in tokens)
+    return ", ".join(f'"{escaped(token)}"' for token in tokens)

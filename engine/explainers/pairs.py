@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from engine.errors import MethodError
-from engine.explainers.writing import PREFIX, USUAL_REPLY, reckon, spread, write
+from engine.explainers.writing import PREFIX, USUAL_REPLY, firing, reckon, spread, write
 from engine.explanation import Evidence, Explanation, Word
 from engine.few_shots import FEW_SHOTS, FewShot
 from engine.models.faults import Fault, LanguageModelError
@@ -123,11 +122,7 @@ class TokenActivationPairsExplainer:
         return tuple(out)
 
     def _shown(self, evidence: Evidence) -> tuple[ActivationRecord, ...]:
-        if not evidence.train:
-            raise MethodError(
-                f"There are no records of neuron {evidence.neuron} to explain.", "Scan more text."
-            )
-        return spread(evidence.train, self._records)
+        return spread(firing(evidence), self._records)
 
     def _length(self, shown: Sequence[ActivationRecord], shots: Sequence[FewShot]) -> int:
         return reckon(self._model, self.messages([_pair(one) for one in shown], shots))

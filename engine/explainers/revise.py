@@ -11,18 +11,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from engine.explainers.summary import listed, marked, threshold
-from engine.explainers.writing import PREFIX, spread, write
+from engine.explainers.writing import AGAIN, PREFIX, firing, spread, write
 from engine.explanation import Evidence, Explanation, Side, Word
 from engine.models.faults import Fault, LanguageModelError
 from engine.models.json_reply import first_json
 from engine.models.model import LanguageModel
-from engine.models.request import Message, Reply, Request
+from engine.models.request import Message, Request, Usage
 from engine.neuron import NeuronId
 from engine.normalise import max_activation
 from engine.records import ActivationRecord
+from engine.simulators.outcome import one_line
 from engine.streams import closing
 
 NAME = "revised"
@@ -49,7 +51,7 @@ _ASK = (
 _TASK = (
     "You study neurons of a language model. Somebody explained what makes one neuron fire, "
     "then tried the explanation on new sentences. Tokens on which the neuron really fired "
-    "stand between [[ and ]]; below each text its strongest tokens are listed with the "
+    "stand between ⟦ and ⟧; below each text its strongest tokens are listed with the "
     "strength, from 1 to 10. Where the sentences disagree with the explanation, the "
     "explanation is wrong, too wide or too narrow. Write a better one: one short phrase that "
     "agrees with all that is shown. Keep it if nothing speaks against it. Write the phrase "
@@ -92,7 +94,7 @@ class CounterExampleReviser:
         asked, fires, misses = await self._counter_examples(explanation, evidence.sample)
         side = evidence.side
         read = await self._lab.activations(evidence.neuron, [*fires, *misses], side=side)
-        train = spread(evidence.train, 6)
+        train = spread(firing(evidence), 6)
         messages = self._messages(explanation, read[: len(fires)], read[len(fires) :], train)
         request = Request(
             messages, max_tokens=60, temperature=self._temperature, sample=evidence.sample
@@ -112,18 +114,18 @@ class CounterExampleReviser:
                     windows=tuple(sorted({*piece.windows, *explanation.windows})),
                     seconds=time.perf_counter() - started,
                     side=side,
-                    usage=explanation.usage + asked.usage + piece.usage,
+                    usage=asked + piece.usage,
                 )
 
     async def _counter_examples(
         self, explanation: Explanation, sample: int
-    ) -> tuple[Reply, list[str], list[str]]:
-        """Sentences that should fire, and near-misses.
+    ) -> tuple[Usage, list[str], list[str]]:
+        """What asking used, sentences that should fire, and near-misses.
 
         Raises:
             LanguageModelError: ``MALFORMED`` where the reply holds none.
         """
-        text = _ASK.format(text=explanation.text, count=self._sentences)
+        text = _ASK.format(text=one_line(explanation.text), count=self._sentences)
         request = Request(
             (Message("user", text),),
             max_tokens=60 * 2 * self._sentences,
@@ -132,20 +134,18 @@ class CounterExampleReviser:
             schema_name="sentences",
             sample=sample,
         )
-        reply = await self._model.complete(request)
-        found = first_json(reply.text, _SCHEMA)
-        value = json.loads(found) if found else {}
-        fires, misses = (
-            [s[:_LONGEST] for s in value.get(name, ()) if isinstance(s, str) and s.strip()]
-            for name in ("fires", "near_misses")
+        usage = Usage()
+        for again in (0, AGAIN):
+            reply = await self._model.complete(replace(request, sample=sample + again))
+            usage += reply.usage
+            fires, misses = _sentences(reply.text, self._sentences)
+            if fires:
+                return usage, fires, misses
+        raise LanguageModelError(
+            Fault.MALFORMED,
+            f"{self._model.model} wrote no sentences to try the explanation on.",
+            "Choose another model, or explain without revisions.",
         )
-        if not fires:
-            raise LanguageModelError(
-                Fault.MALFORMED,
-                f"{self._model.model} wrote no sentences to try the explanation on.",
-                "Choose another model, or explain without revisions.",
-            )
-        return reply, fires[: self._sentences], misses[: self._sentences]
 
     def _messages(
         self,
@@ -162,7 +162,7 @@ class CounterExampleReviser:
             return "\n\n".join([title, *lines])
 
         parts = [
-            f"The explanation: {explanation.text}",
+            f"The explanation: {one_line(explanation.text)}",
             shown("Texts on which the neuron is known to fire:", train),
             shown("Sentences that should make it fire by the explanation:", fires),
         ]
@@ -172,3 +172,15 @@ class CounterExampleReviser:
             Message("system", _TASK),
             Message("user", "\n\n".join([*parts, PREFIX])),
         )
+
+
+def _sentences(reply: str, count: int) -> tuple[list[str], list[str]]:
+    """Both lists of a reply; a field that is no list of texts is none."""
+    found = first_json(reply, _SCHEMA)
+    value = json.loads(found) if found else {}
+    lists = []
+    for name in ("fires", "near_misses"):
+        several = value.get(name) if isinstance(value, dict) else None
+        given = several if isinstance(several, list) else []
+        lists.append([s[:_LONGEST] for s in given if isinstance(s, str) and s.strip()][:count])
+    return lists[0], lists[1]

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.errors import MethodError
-from engine.explainers.writing import PREFIX, USUAL_REPLY, reckon, spread, write
+from engine.explainers.writing import PREFIX, USUAL_REPLY, firing, reckon, spread, write
 from engine.explanation import Evidence, Explanation, Word
 from engine.models.faults import Fault, LanguageModelError
 from engine.models.model import LanguageModel
@@ -32,7 +31,8 @@ MARKED_SHARES = (0.5, 0.4, 0.3, 0.2, 0.1)
 DISTINCT = 3
 #: Strongest tokens listed below each excerpt.
 LISTED = 6
-OPEN, CLOSE = "[[", "]]"
+OPEN, CLOSE = "⟦", "⟧"
+_ESCAPED = {ord(OPEN): "\\u27e6", ord(CLOSE): "\\u27e7"}
 
 _TASK = (
     "You study neurons of a language model. A neuron reads a text token by token and fires "
@@ -59,6 +59,8 @@ class SummaryExplainer:
 
     name: str = NAME
     _more = ""
+    #: Tokens of what a subclass shows besides excerpts, about.
+    _further_tokens = 0
 
     def __init__(
         self,
@@ -123,7 +125,8 @@ class SummaryExplainer:
 
     def estimate(self, evidence: Evidence) -> tuple[int, int, int]:
         """Input tokens, output tokens and requests of one explanation."""
-        return reckon(self._model, self._messages(*self._shown(evidence), "")), USUAL_REPLY, 1
+        messages = self._messages(*self._shown(evidence), "")
+        return reckon(self._model, messages) + self._further_tokens, USUAL_REPLY, 1
 
     async def _further(self, evidence: Evidence) -> str:
         """What a subclass shows besides excerpts."""
@@ -133,16 +136,15 @@ class SummaryExplainer:
         self, evidence: Evidence
     ) -> tuple[tuple[ActivationRecord, ...], tuple[ActivationRecord, ...]]:
         """Excerpts with a firing token, spread over their ranks, and weaker ones."""
-        if not evidence.train:
-            raise MethodError(
-                f"There are no records of neuron {evidence.neuron} to explain.", "Scan more text."
-            )
-        strong = spread(evidence.train, self._strong)
-        known = {record.excerpt.window for record in strong}
+        strong = spread(firing(evidence), self._strong)
+        known = {record.excerpt.window for record in evidence.train}
         below = sorted(
             (r for r in evidence.others if r.excerpt.window not in known), key=lambda r: -r.peak
         )
-        return strong, spread(below, self._weak)
+        # Two thirds from just below the strongest, the rest from where little happens.
+        near = below[: len(below) // 2]
+        some = spread(near, self._weak - self._weak // 3)
+        return strong, (*some, *spread(below[len(near) :], self._weak // 3))
 
     def _smaller(
         self, strong: tuple[ActivationRecord, ...], weak: tuple[ActivationRecord, ...]
@@ -191,21 +193,28 @@ def threshold(records: Sequence[ActivationRecord], largest: float) -> float:
 
 
 def marked(record: ActivationRecord, limit: float) -> str:
-    """The excerpt with its firing tokens between brackets, neighbours together."""
-    text, inside = "", False
-    for token, value in zip(record.excerpt.tokens, record.activations, strict=True):
-        fires = bool(value >= limit)
-        if fires is not inside:
+    """The excerpt with its firing tokens between delimiters, neighbours together.
+
+    Delimiters in the text itself are written as escapes, so that only marks are marks.
+    """
+    text = ""
+    for place, token in enumerate(record.excerpt.tokens):
+        fires = bool(record.activations[place] >= limit)
+        before = place > 0 and bool(record.activations[place - 1] >= limit)
+        if fires is not before:
             text += OPEN if fires else CLOSE
-            inside = fires
-        # The corpus may hold brackets of its own.
-        text += shown_token(token).replace("[[", "[ [").replace("]]", "] ]")
-    return text + (CLOSE if inside else "")
+        text += escaped(token)
+    return text + (CLOSE if record.activations[-1] >= limit else "")
+
+
+def escaped(token: bytes) -> str:
+    """A token as it stands in an excerpt."""
+    return shown_token(token).translate(_ESCAPED)
 
 
 def listed(record: ActivationRecord, largest: float) -> str:
     """The excerpt's strongest tokens with their strength from 1 to 10."""
     steps = normalise(record.activations, largest)
     order = np.argsort(-record.activations, kind="stable")[:LISTED]
-    found = [f"{shown_token(record.excerpt.tokens[i])!r} {steps[i]}" for i in order if steps[i] > 0]
+    found = [f'"{escaped(record.excerpt.tokens[i])}" {steps[i]}' for i in order if steps[i] > 0]
     return f"Strongest: {', '.join(found)}" if found else "Strongest: none"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from engine.errors import MethodError
+from engine.explainers.cleaning import cleaned, says_something, settled
 from engine.explanation import Evidence, Explanation, Word
 from engine.models.faults import Fault, LanguageModelError
 from engine.models.model import LanguageModel
-from engine.models.request import Delta, Message, Reply, Request
+from engine.models.request import Delta, Finish, Message, Reply, Request, Usage
 from engine.records import ActivationRecord
 from engine.streams import closing
 
@@ -20,13 +22,8 @@ MESSAGE_TOKENS = 4
 USUAL_REPLY = 25
 #: What the sentence is asked to go on from.
 PREFIX = "This neuron fires on"
-_PREFIXES = re.compile(
-    r"^(?:explanation\s*:|answer\s*:|(?:this|the) neuron (?:mainly |mostly |primarily )?"
-    r"(?:fires|activates|responds|reacts|looks)(?: most strongly| strongly)? "
-    r"(?:on|for|to|when)\b)\s*",
-    re.IGNORECASE,
-)
-_QUOTES = {'"': '"', "'": "'", "“": "”", "«": "»", "*": "*", "`": "`"}
+#: Added to a request's sample when its reply was of no use, so that the next one is new.
+AGAIN = 1000
 
 
 async def write(
@@ -40,67 +37,84 @@ async def write(
 ) -> AsyncIterator[Word | Explanation]:
     """Ask, pass the words on as they come, then yield the explanation.
 
+    Only what is sure to be in the sentence is passed on, so that the words joined are
+    the sentence. A reply that says nothing is asked for once more.
+
     Args:
         records: Those that were shown.
 
     Raises:
-        LanguageModelError: any fault of the model; ``EMPTY`` where no sentence is left of
-            the reply. A placeholder would be saved and scored as if it said something.
+        LanguageModelError: any fault of the model; ``EMPTY`` where two replies hold no
+            explanation. A placeholder would be saved and scored as if it said something.
     """
     started = time.perf_counter()
-    reply: Reply | None = None
-    async with closing(model.stream(request)) as pieces:
-        async for piece in pieces:
-            if isinstance(piece, Delta):
-                yield Word(piece.text)
-            else:
-                reply = piece
-    assert reply is not None
-    text = sentence(reply.text)
-    if not text:
-        raise LanguageModelError(
-            Fault.EMPTY,
-            f"{model.model} wrote no explanation.",
-            "Start again, or choose another model.",
-        )
+    usage = Usage()
+    for sample in (request.sample, request.sample + AGAIN):
+        text = shown = ""
+        reply: Reply | None = None
+        async with closing(model.stream(replace(request, sample=sample))) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Delta):
+                    text += piece.text
+                    sure = settled(text)
+                    if len(sure) > len(shown):
+                        yield Word(sure[len(shown) :])
+                        shown = sure
+                else:
+                    reply = piece
+        if reply is None:
+            raise LanguageModelError(
+                Fault.BROKEN_STREAM, f"The reply of {model.model} broke off.", "Start again."
+            )
+        usage += reply.usage
+        found = cleaned(reply.text)
+        if found.startswith(shown) and says_something(found):
+            break
+        if shown:  # the words shown can't be taken back
+            raise _says_nothing(model)
+    else:
+        raise _says_nothing(model)
+    if len(found) > len(shown):
+        yield Word(found[len(shown) :])
     yield Explanation(
         neuron=evidence.neuron,
-        text=text,
+        text=found,
         explainer=name,
         settings={
             **settings,
             "model": f"{model.provider}:{model.model}",
             "answered": reply.model,
             "sample": evidence.sample,
+            "cut": reply.finish is Finish.LENGTH,
         },
         windows=tuple(sorted({record.excerpt.window for record in records})),
         seconds=time.perf_counter() - started,
         side=evidence.side,
-        usage=reply.usage,
+        usage=usage,
     )
 
 
-def sentence(reply: str) -> str:
-    """The explanation in a reply: its first line without quotes, echo and full stop.
+def _says_nothing(model: LanguageModel) -> LanguageModelError:
+    return LanguageModelError(
+        Fault.EMPTY,
+        f"{model.model} wrote no explanation.",
+        "Start again, or choose another model.",
+    )
 
-    The published code keeps the leading space and the last stop of a reply, by which the
-    same words count as two explanations (method: 7.10); and it strips one stop where it
-    strips any (5, final stop). Here all that is no part of the sentence goes. Replies
-    with a numbered list are not asked for: the published mode that does never shows the
-    activations (7.7).
+
+def firing(evidence: Evidence) -> tuple[ActivationRecord, ...]:
+    """The train records in which the neuron fires at all, strongest first.
+
+    Raises:
+        MethodError: there are none.
     """
-    lines = [line.strip() for line in reply.strip().splitlines()]
-    text = next((line for line in lines if line.strip("#*-_`: ")), "")
-    while True:
-        before = text
-        text = _PREFIXES.sub("", text).strip()
-        close = _QUOTES.get(text[:1])
-        if close and len(text) > 1 and text.endswith(close):
-            text = text[1:-1].strip()
-        if text.endswith(".") and not text.endswith((" etc.", " e.g.")):
-            text = text.rstrip(". ")
-        if text == before:
-            return text
+    found = tuple(record for record in evidence.train if record.peak > 0)
+    if not found:
+        raise MethodError(
+            f"Neuron {evidence.neuron} never fires in the records kept of it.",
+            "Explain its negative side, or scan more text.",
+        )
+    return found
 
 
 def reckon(model: LanguageModel, messages: Sequence[Message]) -> int:
