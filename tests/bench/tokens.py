@@ -14,6 +14,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -93,6 +94,41 @@ def windows(cut: Callable[[str], list[bytes]], count: int, length: int) -> list[
         if len(found) == count:
             break
     return found
+
+
+def explainers(model: Counter, texts: Sequence[Excerpt]) -> list[Row]:
+    """Every explainer, on 20 strong records and 24 weaker ones.
+
+    Args:
+        texts: 44 of them; the neuron fires on three tokens of each strong one.
+    """
+    from engine.explainers.output_aware import OutputAwareExplainer
+    from engine.explainers.pairs import TokenActivationPairsExplainer
+    from engine.explainers.summary import SummaryExplainer
+    from engine.explanation import Evidence
+    from engine.neuron import NeuronId
+    from engine.records import ActivationRecord
+
+    rng = np.random.default_rng(1)
+    records = []
+    for number, text in enumerate(texts):
+        values = np.full(len(text), -0.05, np.float32)
+        values[rng.choice(len(text), 3, replace=False)] = (3 if number < 20 else 0.3) + rng.random(
+            3
+        )
+        records.append(ActivationRecord(text, values))
+    records.sort(key=lambda record: -record.peak)
+    nothing: Any = None  # neither is looked at for a prompt
+    evidence = Evidence(NeuronId(0, 0), tuple(records[:20]), tuple(records[20:]), nothing, nothing)
+    rows = []
+    for explainer in (
+        TokenActivationPairsExplainer(model),
+        SummaryExplainer(model),
+        OutputAwareExplainer(model, nothing),
+    ):
+        read, written, requests = explainer.estimate(evidence)
+        rows.append(Row(f"explainer {explainer.name}", requests, read, written))
+    return rows
 
 
 def simulators(model: Counter, records: Sequence[Excerpt]) -> list[Row]:
@@ -187,9 +223,12 @@ def main() -> None:
         simulators(model, records),
         len(records),
     )
+    shown = windows(cut, 44, args.length)
+    show(f"explainers, 44 records of {args.length} tokens", explainers(model, shown), 44)
     texts = windows(cut, 80, args.length)
     show(f"scorers, 40 texts of {args.length} tokens", scorers(model, texts), 40)
     peers = [
+        Row("explanation, 40 records, three marked", 1, 3_095, 30, 643),
         Row("detection", 20, 15_832, 240, 596),
         Row("fuzzing, three marked", 20, 18_759, 240, 714),
         Row("simulation, log-probabilities", 100, 100_521, 100, 846),
