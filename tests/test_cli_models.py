@@ -158,11 +158,11 @@ def test_own_words_and_saved_ones_are_scored(server: Loopback) -> None:
 
 
 def test_samples_are_told_apart_and_test_reports(server: Loopback) -> None:
-    texts = iter(["the letter t", "words that begin with the letter t", "nothing"])
+    texts = iter(["the letter t", "words that begin with the letter t", "boats"])
     server.brain = lambda seen: brain(seen) if "Predict how" in seen.text else next(texts)
     events = lines(run("explain", NEURON, *summary(server), "--samples", "3", "--json"))
     scored = [event for event in events if event["event"] == "CandidateScored"]
-    assert [one["text"] for one in scored][-1] == "nothing" and len(scored) == 3
+    assert [one["text"] for one in scored][-1] == "boats" and len(scored) == 3
     assert events[-2]["split"] == "test"
 
 
