@@ -81,6 +81,8 @@ def served(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
                 break
             except OSError:
                 time.sleep(0.1)
+        else:
+            pytest.fail(f"it never answered:\n{log.read_text()[-2000:]}")
         yield f"http://127.0.0.1:{port}/v1#{checkpoint}"
     finally:
         server.terminate()

@@ -69,7 +69,7 @@ def whole(path: str, body: dict[str, Any], said: Says) -> dict[str, Any]:
         return _response(body, said, "completed")
     message = {"role": "assistant", "content": said.text, "refusal": None}
     choice = {"index": 0, "message": message, "finish_reason": _finish(said)}
-    choice["logprobs"] = _logprobs(said.logprobs)
+    choice["logprobs"] = _logprobs(said.logprobs) if body.get("logprobs") else None
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",

@@ -157,6 +157,9 @@ class Loopback:
         self._thread.join()
 
 
+_PATHS = ("/v1/messages", "/v1/chat/completions", "/v1/responses")
+
+
 class _Handler(BaseHTTPRequestHandler):
     owner: Loopback
     protocol_version = "HTTP/1.1"
@@ -199,9 +202,12 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 # What breaks later begins as a reply like any other.
                 words = said if isinstance(said, Says) else Says("a reply in several pieces")
-                if body.get("stream"):
+                if not seen.path.endswith(_PATHS):
+                    self._json(wire.error(f"no endpoint {seen.path}", "not_found"), 404)
+                elif body.get("stream"):
                     self._stream(wire.events(seen.path, body, words), said, wire)
                 else:
+                    assert isinstance(said, Says), f"{said} needs a stream"
                     self._json(wire.whole(seen.path, body, words))
 
     def _echo(self, seen: Seen) -> None:
@@ -228,6 +234,8 @@ class _Handler(BaseHTTPRequestHandler):
                     self.connection.shutdown(2)
                     return
                 self._chunk(event)
+            # A fault that was to come later than the end would not be one.
+            assert isinstance(said, Says), f"the stream ended before {said}"
             self._chunk(b"")
         except OSError:  # the client has gone
             self.close_connection = True
