@@ -21,10 +21,13 @@ from loopback.server import (
 )
 
 from engine.models.anthropic_api import AnthropicModel
+from engine.models.budget import Budget, Meter
 from engine.models.faults import Fault, LanguageModelError
+from engine.models.metered import MeteredModel
 from engine.models.model import LanguageModel
 from engine.models.openai_api import OpenAIModel
 from engine.models.request import Delta, Finish, Message, PromptRequest, Reply, Request
+from engine.models.retry import RetryPolicy
 
 SECRET = "sk-very-secret-9f3a"
 ASK = Request(
@@ -215,7 +218,7 @@ FAULTS: list[tuple[str, Script, Fault]] = [
     ("bad gateway", Status(502, "gateway", ""), Fault.SERVER),
     ("refusal", Says("", finish="refusal"), Fault.REFUSED),
     ("empty", Says(""), Fault.EMPTY),
-    ("only thoughts", Says("", finish="length"), Fault.EMPTY),
+    ("only thoughts", Says("", finish="length"), Fault.NO_ROOM),
     ("error in the stream", ErrorEvent(3), Fault.SERVER),
     ("broken stream", Break(4), Fault.BROKEN_STREAM),
     ("stalled stream", Stall(4, seconds=1.5), Fault.STALLED),
@@ -257,6 +260,40 @@ async def test_nobody_at_the_address(make: Make) -> None:
     with Loopback() as server:
         model = make(server)
     assert (await refused(model)).fault is Fault.UNREACHABLE
+
+
+@VENDORS
+async def test_a_model_that_thinks_gets_more_room_the_next_time(
+    loopback: Loopback, make: Make
+) -> None:
+    names = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+
+    def thinks(seen: Seen) -> Script:
+        limit = next(seen.body[name] for name in names if name in seen.body)
+        return "fire" if limit > 1000 else Says("", finish="length")
+
+    loopback.brain = thinks
+    model = MeteredModel(
+        make(loopback),
+        meter=Meter(Budget(tokens=9000)),
+        policy=RetryPolicy(base_seconds=0.01),
+        replies=None,
+    )
+    assert (await model.complete(ASK)).text == "fire"
+    assert len(loopback.requests) == 2
+    # With a budget that leaves no such room it is not asked again.
+    loopback.brain = lambda seen: Says("", finish="length")
+    small = MeteredModel(
+        make(loopback),
+        meter=Meter(Budget(tokens=1000)),
+        policy=RetryPolicy(base_seconds=0.01),
+        replies=None,
+    )
+    with pytest.raises(LanguageModelError) as caught:
+        await small.complete(ASK)
+    assert caught.value.fault is Fault.BUDGET
+    for one in (model, small):
+        await one.close()
 
 
 async def test_text_before_a_break_has_been_shown(loopback: Loopback) -> None:

@@ -70,7 +70,7 @@ class AnthropicModel(VendorModel):
         return {
             "extra_body": self._accepted(tuning),
             "model": self._model,
-            "max_tokens": request.max_tokens,
+            "max_tokens": request.max_tokens + self.room,
             "messages": [
                 {"role": m.role, "content": m.text} for m in request.messages if m.role != "system"
             ],

@@ -27,12 +27,14 @@ class Fault(StrEnum):
     BROKEN_STREAM = "broken stream"
     MALFORMED = "malformed reply"
     EMPTY = "empty reply"
+    NO_ROOM = "no room to answer"
     UNSUPPORTED = "unsupported"
     BUDGET = "budget"
     OFFLINE = "offline"
 
 
-#: 408, 409, 429, 5xx, and streams or connections that broke.
+#: 408, 409, 429, 5xx, and streams or connections that broke; and a model that thought
+#: until its reply was full, which gets more room the next time.
 RETRIED = frozenset(
     {
         Fault.RATE_LIMIT,
@@ -42,6 +44,7 @@ RETRIED = frozenset(
         Fault.TIMEOUT,
         Fault.STALLED,
         Fault.BROKEN_STREAM,
+        Fault.NO_ROOM,
     }
 )
 

@@ -28,7 +28,7 @@ CAPABILITIES_SECONDS = 86_400.0
 #: Then it is believed on, where the backend can't be asked.
 _AWAY = (Fault.UNREACHABLE, Fault.TIMEOUT, Fault.STALLED)
 #: A reply had been written, which backends charge for, but it could not be used.
-_CHARGED = (Fault.MALFORMED, Fault.EMPTY, Fault.REFUSED)
+_CHARGED = (Fault.MALFORMED, Fault.EMPTY, Fault.NO_ROOM, Fault.REFUSED)
 
 
 @dataclass(slots=True)
@@ -231,6 +231,8 @@ class MeteredModel:
     @asynccontextmanager
     async def _attempt(self, most: Usage) -> AsyncGenerator[_Spent, None]:
         """One try: a slot, its share of the budget, and what it used, whatever comes of it."""
+        # A backend that has met a model that thinks lets its replies be longer.
+        most = replace(most, output_tokens=most.output_tokens + getattr(self._inner, "room", 0))
         async with self._slots, self._meter.reserved(self._name, most):
             spent = _Spent()
             try:

@@ -172,7 +172,7 @@ class OpenAIModel(VendorModel):
         return {
             "model": self._model,
             "messages": messages,
-            self._limit_name: request.max_tokens,
+            self._limit_name: request.max_tokens + self.room,
             **self._accepted(wanted),
         }
 
@@ -200,7 +200,7 @@ class OpenAIModel(VendorModel):
             "input": [
                 {"role": m.role, "content": m.text} for m in request.messages if m.role != "system"
             ],
-            "max_output_tokens": request.max_tokens,
+            "max_output_tokens": request.max_tokens + self.room,
             "store": False,
             **self._accepted(wanted),
         }

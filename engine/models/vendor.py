@@ -16,6 +16,8 @@ from engine.models.vendor_errors import fault, translate
 T = TypeVar("T")
 #: English text has about four bytes a token in every vocabulary of this size.
 BYTES_PER_TOKEN = 4
+#: What a model that thinks gets beyond the limit of its reply.
+ROOM = 4096
 
 
 class VendorModel(ABC):
@@ -45,6 +47,7 @@ class VendorModel(ABC):
         self._capabilities: Capabilities | None = None
         #: Parameters that this model has refused, learnt from its answers.
         self._refused: set[str] = set()
+        self._room = 0
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._provider}:{self._model})"
@@ -53,6 +56,11 @@ class VendorModel(ABC):
     def provider(self) -> str:
         """See :class:`engine.models.model.LanguageModel`."""
         return self._provider
+
+    @property
+    def room(self) -> int:
+        """:data:`ROOM` once a reply has shown that the model thinks before it answers."""
+        return self._room
 
     @property
     def model(self) -> str:
@@ -186,6 +194,13 @@ class VendorModel(ABC):
                 "Choose another model for this neuron.",
             )
         if not text.strip():
+            if cut and not self._room:
+                self._room = ROOM
+                raise LanguageModelError(
+                    Fault.NO_ROOM,
+                    f"{self._model} used its whole reply for thinking.",
+                    "Start again: it gets more room then.",
+                )
             if cut:
                 raise LanguageModelError(
                     Fault.EMPTY,
