@@ -15,13 +15,14 @@ from tui.cli.place import Place, json_option, place_options
 
 @click.command("choices", short_help="How to explain and score: show, or change.")
 @choosing_options
-@click.option("--reset", is_flag=True, help="Back to the token look-up.")
+@click.option("--reset", is_flag=True, help="Back to the token look-up, no models, no budget.")
 @json_option
 @place_options
 def command(place: Place, chosen: Mapping[str, Any], reset: bool, as_json: bool) -> None:
     """Show the remembered choices; with options, change them first.
 
-    The app and every command use them.
+    The app and every command use them. Keys are no choices: they stay in the environment
+    or the system's keyring.
     """
 
     async def run() -> None:
@@ -50,7 +51,8 @@ def _shown(value: Any) -> str:
         case bool():
             return "yes" if value else "no"
         case dict():
-            return ", ".join(f"{k} {v['input']:g}/{v['output']:g}" for k, v in value.items())
+            prices = (f"{k} {v['input']:g}/{v['output']:g}" for k, v in value.items())
+            return f"{', '.join(prices)} per million tokens"
         case list() | tuple():
             return ", ".join(map(str, value))
         case _:

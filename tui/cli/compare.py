@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 @json_option
 @place_options
 def command(place: Place, neuron: NeuronId, no_color: bool, as_json: bool) -> None:
-    """List a neuron's saved explanations with their scores, best first."""
+    """List a neuron's saved explanations with their scores, best first.
+
+    Columns: score, the correlation on top and random records, with its interval; random, on
+    random records alone; other, what another neuron's explanation gets on the first; cover,
+    how much of the text has a predicted value; tokens, what language models used. Scores of
+    different simulators or splits are different quantities.
+    """
 
     async def run() -> None:
         async with await place.engine() as engine:
@@ -49,37 +55,50 @@ def command(place: Place, neuron: NeuronId, no_color: bool, as_json: bool) -> No
 
 def _print(found: list[StoredExplanation], no_color: bool) -> None:
     from rich.table import Table
+    from rich.text import Text
 
-    from engine.glyphs import inert
     from engine.score import Scope
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("id", "score", "interval", "random", "other", "cover"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("by", no_wrap=True, max_width=26)
-    table.add_column("explanation", ratio=1)
+    table.add_column("tokens", justify="right", no_wrap=True)
+    table.add_column("explanation", ratio=1, overflow="fold")
     for stored in found:
         both, random = stored.score(), stored.score(Scope.RANDOM_ONLY)
         other = next((b for b in stored.baselines if b.name == "another-neuron"), None)
-        text = stored.text if stored.side == "positive" else f"(negative) {stored.text}"
-        for judgement in stored.judgements:
-            one = judgement.headline
-            text += f"\n{judgement.scorer} {output.shown(one.value, '.2f')}"
+        lines = [
+            output.text_line(stored),
+            f"  {output.explained_by(stored)}",
+            f"  scored by {output.simulated_by(stored)}",
+            *(f"  {output.judgement_line(judgement)}" for judgement in stored.judgements),
+        ]
+        if stored.simulator is None:
+            lines[2] = "  not scored"
+        used = stored.usage + stored.scoring_usage
         table.add_row(
             str(stored.id),
             _value(both),
             _interval(both),
             _value(random),
             _value(other.scores[0] if other else None),
-            "—" if both is None else f"{both.coverage:.0%}",
-            inert(f"{stored.explainer}\n{stored.simulator or 'not scored'}, {stored.split or ''}"),
-            "\n".join(inert(line) for line in text.split("\n")),
+            _coverage(stored),
+            f"{used.tokens:,}" if used.tokens else "—",
+            Text("\n".join(lines)),
         )
     output.console(no_color=no_color).print(table)
 
 
 def _value(score: Score | None) -> str:
     return output.shown(None if score is None else score.ev_correlation, ".2f")
+
+
+def _coverage(stored: StoredExplanation) -> str:
+    """The smallest of its scores: 100 % only where nothing is missing."""
+    if not stored.scores:
+        return "—"
+    least = min(score.coverage for score in stored.scores)
+    return "100%" if least >= 1 else f"{min(99, round(100 * least))}%"
 
 
 def _interval(score: Score | None) -> str:

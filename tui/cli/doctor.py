@@ -85,6 +85,8 @@ def _findings(place: Place, model: str) -> Iterator[Finding]:
     yield from _guarded("home", lambda: _home(home))
     yield from _guarded("index", lambda: _index(home, place.index))
     yield from _guarded("store", lambda: _store(home))
+    yield from _guarded("replies", lambda: _replies(home))
+    yield from _guarded("keys", _keys)
     yield _terminal()
 
 
@@ -204,6 +206,67 @@ def _store(home: Path) -> Finding:
         f"{counts.notes:,} notes, {counts.starred:,} stars in {path}"
     )
     return Finding("store", "ok", text, {"path": str(path), **asdict(counts)})
+
+
+def _replies(home: Path) -> Finding:
+    """The cache of replies, opened for reading only: looking must change nothing."""
+    import sqlite3
+
+    from engine.errors import StoreError
+    from engine.models.replies import FILE_NAME
+
+    path = home / FILE_NAME
+    if not path.exists():
+        return Finding("replies", "note", "no language model was asked yet", {"path": str(path)})
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            [(sound,)] = connection.execute("PRAGMA quick_check(1)").fetchall()
+            replies, tokens = connection.execute(
+                "SELECT count(*), coalesce(sum(input_tokens + output_tokens), 0) FROM replies "
+                "WHERE input_tokens + output_tokens > 0"
+            ).fetchone()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        sound = str(error)
+    if sound != "ok":
+        raise StoreError(
+            f"The reply cache {path} is damaged ({sound}).",
+            "Delete it: no explanation is lost, only replies that would be asked for again.",
+        )
+    facts = {
+        "path": str(path),
+        "replies": replies,
+        "tokens": tokens,
+        "bytes": path.stat().st_size,
+    }
+    text = f"{replies:,} replies of {tokens:,} tokens, {facts['bytes'] / 1e6:,.1f} MB in {path}"
+    return Finding("replies", "ok", text, facts)
+
+
+def _keys() -> Finding:
+    """Where keys were found; never one of them."""
+    from engine.errors import UsageError
+    from engine.models.keys import find_key
+    from engine.models.presets import PRESETS
+
+    found, wrong = {}, []
+    for name in PRESETS:
+        try:
+            key = find_key(name)
+        except UsageError as error:
+            wrong.append(error.message)
+        else:
+            if key is not None:
+                found[name] = key.source
+    facts = {"keys": found, "wrong": wrong}
+    told = [f"{name} from {source}" for name, source in found.items()]
+    if wrong:
+        return Finding("keys", "fail", "; ".join([*wrong, *told]), facts)
+    if not told:
+        return Finding("keys", "note", "none; only needed for language models of others", facts)
+    return Finding("keys", "ok", ", ".join(told), facts)
 
 
 def _terminal() -> Finding:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tui.cli.choosing import apply, choosing_options
+from tui.cli.choosing import apply, choosing_options, run_options
 from tui.cli.place import Place, json_option, neuron_argument, open_index, place_options
 
 if TYPE_CHECKING:
@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 @neuron_argument
 @choosing_options
 @click.option("--remember", is_flag=True, help="Use these choices from now on.")
-@click.option("--estimate", is_flag=True, help="Say what it would ask for, and stop.")
-@click.option("--offline", is_flag=True, help="Send nothing: replies kept from before only.")
-@click.option("--save/--no-save", default=True, show_default=True, help="Keep the result.")
+@run_options
 @json_option
 @place_options
 def command(

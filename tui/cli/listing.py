@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from engine.engine import Engine
     from engine.index import Index
     from engine.neuron import NeuronId
-    from engine.store import Annotation
+    from engine.store import Annotation, StoredExplanation
 
 SORTS = ("strongest", "sparsest", "score", "starred")
 
@@ -65,11 +65,11 @@ async def _list(place: Place, layer: int | None, sort: str, limit: int, as_json:
             click.echo(_line("neuron", "max", "active", "score", "explanation"), err=True)
         for row in rows:
             found = engine.store.explanations(index.model_id, row.neuron)
-            text = found[0].text if found else None
+            best = found[0] if found else None
             if as_json:
-                output.print_json(_as_json(row, text))
+                output.print_json(_as_json(row, best))
             else:
-                _print(row, text)
+                _print(row, best)
         if not rows:
             click.echo("No neuron to list.", err=True)
 
@@ -118,13 +118,17 @@ def _rank(row: Row, sort: str) -> tuple[float, NeuronId]:
             return 0.0, row.neuron
 
 
-def _as_json(row: Row, text: str | None) -> dict[str, Any]:
+def _as_json(row: Row, best: StoredExplanation | None) -> dict[str, Any]:
+    score = None if best is None else best.score()
     return {
         **output.neuron_json(row.neuron),
         "maximum": output.number(row.maximum),
         "fraction_active": output.number(row.fraction_active),
         "score": output.number(row.score),
-        "explanation": text,
+        "explanation": None if best is None else best.text,
+        "side": None if best is None else best.side,
+        "coverage": None if score is None else output.number(score.coverage),
+        "judgements": [] if best is None else [output.judgement_json(j) for j in best.judgements],
         **output.annotation_json(row.annotation),
     }
 
@@ -133,12 +137,17 @@ def _line(neuron: str, maximum: str, active: str, score: str, rest: str) -> str:
     return f"{neuron:>9}  {maximum:>8}  {active:>7}  {score:>6}  {rest}".rstrip()
 
 
-def _print(row: Row, text: str | None) -> None:
+def _print(row: Row, best: StoredExplanation | None) -> None:
     from engine.glyphs import inert
 
     marks = ["★"] if row.annotation.starred else []
     marks += [f"#{tag}" for tag in row.annotation.tags]
-    rest = inert(" ".join([*marks, text or ""]))
+    if best is not None:
+        score = best.score()
+        if gaps := output.covered(None if score is None else score.coverage):
+            marks.append(f"({gaps})")
+        marks.append(output.text_line(best))
+    rest = inert(" ".join(marks))
     line = _line(
         str(row.neuron),
         f"{row.maximum:.3f}",

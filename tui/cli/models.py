@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import click
 
 from tui.cli import output
 from tui.cli.place import Place, json_option, place_options
+
+if TYPE_CHECKING:
+    from engine.models.presets import Preset
 
 
 @click.group("models", short_help="Providers of language models.", invoke_without_command=True)
@@ -23,24 +27,41 @@ def command(ctx: click.Context, place: Place, as_json: bool) -> None:
     if ctx.invoked_subcommand is not None:
         return
     from engine.models.connect import LOCAL
-    from engine.models.keys import find_key
     from engine.models.presets import PRESETS
 
     rows = [(LOCAL, "a checkpoint on this machine", "needs no key")]
     for preset in PRESETS.values():
-        key = find_key(preset.name)
-        if key is not None:
-            state = f"key from {key.source}"
-        elif preset.key_names:
-            state = f"no key: set {preset.key_names[0]}"
-        else:
-            state = "needs no key"
-        rows.append((preset.name, preset.base_url, state))
+        rows.append((preset.name, *_provider(preset)))
     for name, address, state in rows:
         if as_json:
             output.print_json({"provider": name, "address": address, "key": state})
         else:
             click.echo(f"{name:<12}{address:<56}{state}")
+
+
+def _provider(preset: Preset) -> tuple[str, str]:
+    """Its address, and whether a key is found; what is wrong with one is only said."""
+    from engine.errors import UsageError
+    from engine.models.connect import ModelRef
+    from engine.models.keys import find_key
+
+    try:
+        address = ModelRef(preset.name, "any").address
+    except UsageError as error:
+        address, state = preset.base_url, error.message
+    else:
+        try:
+            key = find_key(preset.name)
+        except UsageError as error:
+            state = error.message
+        else:
+            if key is not None:
+                state = f"key from {key.source}"
+            elif preset.key_names:
+                state = f"no key: set {preset.key_names[0]}"
+            else:
+                state = "needs no key"
+    return address, state
 
 
 @command.command("check")

@@ -169,6 +169,7 @@ def explanation_json(stored: StoredExplanation) -> dict[str, Any]:
         "settings": dict(stored.settings),
         "created_at": stored.created_at,
         "simulator": stored.simulator,
+        "simulator_settings": dict(stored.simulator_settings or {}),
         "split": stored.split,
         "scores": [score_json(score) for score in stored.scores],
         "baselines": [baseline_json(baseline) for baseline in stored.baselines],
@@ -176,6 +177,64 @@ def explanation_json(stored: StoredExplanation) -> dict[str, Any]:
         "judgements": [judgement_json(one) for one in stored.judgements],
         "usage": usage_json(stored.usage + stored.scoring_usage),
     }
+
+
+def explained_by(stored: StoredExplanation) -> str:
+    """Who wrote it, as ``summary by openai:NAME``; inert."""
+    return _by(stored.explainer, stored.settings)
+
+
+def simulated_by(stored: StoredExplanation) -> str:
+    """Who simulated it, and on which split; inert."""
+    if stored.simulator is None:
+        return "not scored"
+    return f"{_by(stored.simulator, stored.simulator_settings or {})}, {stored.split}"
+
+
+def _by(name: str, settings: Mapping[str, Any]) -> str:
+    from engine.glyphs import inert
+
+    model = _model(settings)
+    return inert(f"{name} by {model}" if model else name)
+
+
+def _model(settings: Mapping[str, Any]) -> str:
+    """The model in some settings; a calibrated simulator has its own one inside."""
+    model = settings.get("model")
+    if isinstance(model, str):
+        return model
+    inner = settings.get("simulator_settings")
+    return _model(inner) if isinstance(inner, Mapping) else ""
+
+
+def text_line(stored: StoredExplanation) -> str:
+    """An explanation's words, with its side unless that is the usual one; inert."""
+    from engine.glyphs import inert
+
+    return inert(stored.text if stored.side == "positive" else f"(negative) {stored.text}")
+
+
+def covered(coverage: float | None) -> str:
+    """Said wherever a number doesn't cover everything; else empty."""
+    if coverage is None or coverage >= 1:
+        return ""
+    # Never rounded up to all.
+    return f"{min(99, round(100 * coverage))}% covered"
+
+
+def judgement_line(judgement: Judgement) -> str:
+    """A further scorer's headline, beside it what another neuron's explanation gets."""
+    from engine.glyphs import inert
+
+    one = judgement.headline
+    parts = [f"{inert(judgement.scorer)} {shown(one.value, '.2f')} ({one.measured})"]
+    if judgement.chance:
+        parts.append(f"another neuron's {shown(judgement.chance[0].value, '.2f')}")
+    elif one.chance is not None:
+        parts.append(f"chance {one.chance:.2g}")
+    if gaps := covered(one.coverage):
+        parts.append(gaps)
+    return ", ".join(parts)
 
 
 def score_line(score: Score) -> str:
@@ -191,6 +250,6 @@ def score_line(score: Score) -> str:
         parts.append(f"R² {shown(score.rsquared)}")
         parts.append(f"abs. dev. {shown(score.absolute_dev_explained)}")
     parts.append(f"{score.records} records, {score.tokens:,} tokens")
-    if score.coverage < 1:
-        parts.append(f"{score.coverage:.0%} covered")
+    if gaps := covered(score.coverage):
+        parts.append(gaps)
     return "  ".join(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -33,14 +34,19 @@ async def show_run(
     write = _write_json if as_json else _Printer()
     result: Scored | None = None
     async with aclosing(events) as stream:
-        async for event in stream:
-            write(event)
-            if isinstance(event, PipelineFailed):
-                failure = MethodError(event.message, event.remedy)
-                failure.exit_code = event.exit_code
-                raise failure
-            if isinstance(event, Scored):
-                result = event
+        try:
+            async for event in stream:
+                write(event)
+                if isinstance(event, PipelineFailed):
+                    failure = MethodError(event.message, event.remedy)
+                    failure.exit_code = event.exit_code
+                    raise failure
+                if isinstance(event, Scored):
+                    result = event
+        except asyncio.CancelledError:  # Ctrl+c
+            if isinstance(write, _Printer):
+                write.stopped()
+            raise
     if result is None or not save:
         return
     number = await engine.save(result.explanation, result.card, result.judgements)
@@ -117,14 +123,15 @@ class _Printer:
                 click.echo(f"  {inert(message)}", err=True)
             case events.Explained(explanation):
                 if self._in_sentence:
-                    click.echo()
-                    self._in_sentence = False
-                else:
+                    self._end_sentence()
+                else:  # the words last shown may be another candidate's
+                    click.echo("kept:", err=True)
                     click.echo(inert(explanation.text))
             case events.RecordSimulated(number, total):
                 self._count(f"record {number} of {total}")
             case events.Judging(scorer, done, total):
-                self._count(f"{scorer} {done} of {total}")
+                what = "another neuron's explanation: record" if scorer == "chance" else scorer
+                self._count(f"{what} {done} of {total}")
             case events.JudgeFailed(scorer, message, remedy):
                 self._count("")
                 click.echo(f"{scorer}: {inert(message)} {inert(remedy)}", err=True)
@@ -140,22 +147,32 @@ class _Printer:
                     _print_judgement(judgement)
                 self._print_spent()
             case events.PipelineFailed():
-                self._end_sentence()
-                self._count("")
-                self._print_spent()
+                self.stopped()
 
     def _end_sentence(self) -> None:
         if self._in_sentence:
             click.echo()
             self._in_sentence = False
 
-    def _print_spent(self) -> None:
-        if self._spent is not None:
-            click.echo(spent_line(self._spent), err=True)
+    def stopped(self) -> None:
+        """The run ended before its scores."""
+        self._end_sentence()
+        self._count("")
+        self._print_spent("; the same command goes on from there")
+
+    def _print_spent(self, more: str = "") -> None:
+        spent = self._spent
+        if spent is not None:
+            answered = spent.usage.requests or spent.replayed
+            click.echo(spent_line(spent) + (more if answered else ""), err=True)
 
     def _count(self, text: str) -> None:
-        if self._counts:
-            click.echo(f"\r\x1b[K{text}", nl=False, err=True)
+        """Where standard error is a terminal: one line that is written over."""
+        if not self._counts:
+            return
+        if text and self._spent is not None:
+            text += f", {self._spent.usage.tokens:,} tokens so far"
+        click.echo(f"\r\x1b[K{text}", nl=False, err=True)
 
 
 def spent_line(spent: Spent) -> str:
@@ -164,7 +181,7 @@ def spent_line(spent: Spent) -> str:
     about = "" if usage.measured else "about "
     parts = [
         f"{usage.requests:,} requests",
-        f"{about}{usage.input_tokens:,} + {usage.output_tokens:,} tokens",
+        f"{about}{usage.input_tokens:,} tokens in and {usage.output_tokens:,} out",
     ]
     if spent.money is not None:
         parts.append(f"money {spent.money:.4f}")
@@ -204,10 +221,12 @@ def measure_line(measure: Measure) -> str:
     if measure.interval is not None:
         parts.append(f"[{measure.interval.low:.3f}, {measure.interval.high:.3f}]")
     if measure.chance is not None:
-        parts.append(f"chance {measure.chance:g}")
-    parts.append(f"{measure.items:,} texts")
-    if measure.coverage < 1:
-        parts.append(f"{measure.coverage:.0%} covered")
+        parts.append(f"chance {measure.chance:.3g}")
+    # An effect is measured over the tokens of the held-out records.
+    unit = "tokens" if measure.measured == "effect kept" else "texts"
+    parts.append(f"{measure.items:,} {unit}")
+    if gaps := output.covered(measure.coverage):
+        parts.append(gaps)
     if measure.message:
         from engine.glyphs import inert
 
@@ -245,7 +264,12 @@ def _facts(event: PipelineEvent) -> dict[str, Any]:
         case events.CandidateFailed(number, total, message):
             return {"number": number, "total": total, "message": message}
         case events.Explained(explanation):
-            return {"text": explanation.text, "explainer": explanation.explainer}
+            return {
+                "text": explanation.text,
+                "explainer": explanation.explainer,
+                "settings": dict(explanation.settings),
+                "side": explanation.side,
+            }
         case events.RecordSimulated(number, total, record):
             return {"number": number, "total": total, **_record_json(record)}
         case events.Judging(scorer, done, total):
@@ -264,7 +288,10 @@ def _facts(event: PipelineEvent) -> dict[str, Any]:
         case events.Scored(explanation, card, judgements):
             return {
                 "text": explanation.text,
+                "explainer": explanation.explainer,
+                "side": explanation.side,
                 "simulator": card.simulator,
+                "simulator_settings": card.simulator_settings,
                 "split": card.split,
                 "scores": [output.score_json(score) for score in card.scores],
                 "baselines": [output.baseline_json(baseline) for baseline in card.baselines],
@@ -272,8 +299,13 @@ def _facts(event: PipelineEvent) -> dict[str, Any]:
                 "usage": output.usage_json(explanation.usage + card.usage),
                 "seconds": output.number(card.seconds),
             }
-        case events.PipelineFailed(stage, message, remedy):
-            return {"stage": stage, "message": message, "remedy": remedy}
+        case events.PipelineFailed(stage, message, remedy, exit_code):
+            return {
+                "stage": stage,
+                "message": message,
+                "remedy": remedy,
+                "exit_code": exit_code,
+            }
 
 
 def _record_json(record: ScoredRecord) -> dict[str, Any]:

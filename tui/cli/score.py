@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tui.cli.choosing import apply, choosing_options, needs_simulator
+from tui.cli.choosing import apply, choosing_options, needs_simulator, run_options
 from tui.cli.place import Place, json_option, neuron_argument, open_index, place_options
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 @click.argument("text", required=False)
 @click.option("--id", "number", type=int, help="Of a saved explanation, instead of a text.")
 @choosing_options
-@click.option("--offline", is_flag=True, help="Send nothing: replies kept from before only.")
-@click.option("--save/--no-save", default=True, show_default=True, help="Keep the result.")
+@run_options
 @json_option
 @place_options
 def command(
@@ -32,6 +31,7 @@ def command(
     text: str | None,
     number: int | None,
     chosen: Mapping[str, Any],
+    estimate: bool,
     offline: bool,
     save: bool,
     as_json: bool,
@@ -42,19 +42,23 @@ def command(
     """
 
     async def run() -> None:
-        from tui.cli.running import show_run
+        from dataclasses import replace
+
+        from tui.cli.running import show_estimate, show_run
 
         async with await place.engine() as engine:
             open_index(engine)
             explanation = _explanation(engine, neuron, text, number, chosen.get("side"))
             choices = engine.choices
             if explanation.rules is None and "simulator" not in chosen:
-                model = {k: v for k, v in chosen.items() if k.endswith("_model")}
-                from dataclasses import replace
-
-                choices = needs_simulator(replace(choices, **model))
+                models = {k: v for k, v in chosen.items() if k.endswith("_model")}
+                choices = needs_simulator(replace(choices, **models))
             # Who explains doesn't matter any more, but must agree with the simulator.
             choices = apply(choices, {"explainer": "token-lookup", **chosen})
+            if estimate:
+                needed = await engine.estimate(neuron, choices.for_scoring(explanation))
+                show_estimate(needed, as_json=as_json)
+                return
             events = engine.score(explanation, choices, offline=offline)
             await show_run(engine, events, save=save, as_json=as_json)
 

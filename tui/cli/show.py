@@ -178,9 +178,21 @@ def _print(
     )
     _print_annotation(engine, index, neuron)
     for stored in engine.store.explanations(index.model_id, neuron):
-        console.print(Text(f"\n“{inert(stored.text)}”  by {inert(stored.explainer)}"))
+        side = "" if stored.side == "positive" else "  (negative side)"
+        console.print(Text(f"\n“{inert(stored.text)}”{side}"))
+        console.print(
+            Text(
+                f"  explanation {stored.id}, {output.explained_by(stored)}; "
+                f"scored by {output.simulated_by(stored)}"
+                if stored.simulator is not None
+                else f"  explanation {stored.id}, {output.explained_by(stored)}; not scored"
+            ),
+            soft_wrap=True,
+        )
         for score in stored.scores:
             console.print(Text("  " + output.score_line(score)), soft_wrap=True)
+        for judgement in stored.judgements:
+            console.print(Text("  " + output.judgement_line(judgement)), soft_wrap=True)
     console.print("\nTokens by mean activation (explain fold):", style="bold")
     tokens = _strongest_tokens(index.token_means(neuron))
     for line in _columns(
