@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 import torch.nn.functional as F
 
+from engine.anatomy import Anatomy
 from engine.linear import FUSED, Linear, make_linear
 
 #: Called for every layer, in order, with the activations [window, token, neuron]. The
@@ -34,25 +35,27 @@ class Forward(Protocol):
         """Read windows, int64 [window, token], without the token before every window."""
 
 
-def open_forward(model: Any, device: str, first: int | None) -> Forward:
+def open_forward(model: Any, anatomy: Anatomy, device: str, first: int | None) -> Forward:
     """The fastest pass for a transformers model, which is used up by it.
 
     Args:
+        anatomy: Of the model.
         first: The token before every window, or None for none.
     """
-    kind = Gpt2Forward if Gpt2Forward.reads(model) else HookedForward
-    return kind(model, device, first)
+    if Gpt2Forward.reads(model):
+        return Gpt2Forward(model, device, first)
+    return HookedForward(anatomy, device, first)
 
 
 class HookedForward:
     """The model's own pass, cut off at the last layer's activations."""
 
-    def __init__(self, model: Any, device: str, first: int | None) -> None:
-        self._body = model.transformer
-        self._projections = [block.mlp.c_proj for block in self._body.h]
+    def __init__(self, anatomy: Anatomy, device: str, first: int | None) -> None:
+        self._body = anatomy.body
+        self._projections = anatomy.projections
         self._device = device
         self._first = first
-        self.neurons: int = self._projections[0].weight.shape[0]
+        self.neurons = anatomy.n_neurons
 
     def run(self, token_ids: torch.Tensor, on_layer: OnLayer) -> None:
         """One pass; see :class:`Forward`."""

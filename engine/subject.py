@@ -1,7 +1,8 @@
-"""The subject model: loading GPT-2 and reading its MLP neurons.
+"""The subject model: loading a decoder-only transformer and reading its MLP neurons.
 
 A neuron's activation is the value that enters the MLP's output projection, after the
-model's own GELU.  For ``gelu_new`` that is the tanh form,
+model's own activation function and gate (:mod:`engine.anatomy` finds it).  For GPT-2's
+``gelu_new`` that is the tanh form,
 ``0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))``; torch's fused tanh GELU is the
 same function in one pass.  (OpenAI's public activations were made with a cruder
 approximation, so they differ from these by up to about 0.2.)
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.anatomy import Anatomy, dissect, scale, written
 from engine.demo import MODEL_DIR
 from engine.errors import ModelError
 from engine.vocabulary import Vocabulary
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
 OnLayer = Callable[[int, "torch.Tensor"], None]
 
 _DTYPES = ("float32", "bfloat16", "float16")
-_FUSED_TANH_GELU = {"gelu_new", "gelu_pytorch_tanh"}
+#: A model that names no longest input is taken to read so many tokens.
+_POSITIONS = 2048
 _REMEDY = (
     "Give 'demo', a checkpoint directory, or the id of a model in the Hugging Face cache "
     "(fetch it once with: hf download ID)."
@@ -63,13 +66,20 @@ class SubjectModel:
     """A loaded subject model. Use :meth:`load`; one thread at a time."""
 
     def __init__(
-        self, facts: SubjectFacts, model: Any, tokenizer: Any, end_of_text: int, device: str
+        self,
+        facts: SubjectFacts,
+        model: Any,
+        anatomy: Anatomy,
+        tokenizer: Any,
+        end_of_text: int,
+        device: str,
     ) -> None:
         self.facts = facts
         self.tokenizer = tokenizer
         self.end_of_text = end_of_text
         self.device = device
         self._model = model
+        self._anatomy = anatomy
         self.vocabulary = Vocabulary.from_tokenizer(tokenizer, facts.vocabulary)
 
     @classmethod
@@ -87,14 +97,14 @@ class SubjectModel:
             dtype: ``float32``, ``bfloat16`` or ``float16``, of weights and arithmetic.
 
         Raises:
-            ModelError: missing, unreachable, unreadable, or not a GPT-2.
+            ModelError: missing, unreachable, unreadable, or of a kind that is not read.
         """
         if dtype not in _DTYPES:
             raise ModelError(
                 f"There is no dtype {dtype!r}.", f"Choose one of {', '.join(_DTYPES)}."
             )
         import torch
-        from transformers import AutoTokenizer, GPT2LMHeadModel
+        from transformers import AutoModelForCausalLM, AutoTokenizer
         from transformers.utils import logging as transformers_logging
 
         transformers_logging.set_verbosity_error()
@@ -108,7 +118,7 @@ class SubjectModel:
                 "Convert it first: only safetensors are read, since pickled weights can run code.",
             )
         try:
-            model = GPT2LMHeadModel.from_pretrained(
+            model = AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=getattr(torch, dtype),
                 local_files_only=True,
@@ -125,28 +135,20 @@ class SubjectModel:
                 "The download may be incomplete; fetch it again.",
             ) from error
         backend.encode_special_tokens = True
+        anatomy = dissect(model, name)
         model = model.to(device).eval().requires_grad_(False)
-        if config.get("activation_function", "gelu_new") in _FUSED_TANH_GELU:
-            for block in model.transformer.h:
-                block.mlp.act = torch.nn.GELU(approximate="tanh")
-        inner = config.get("n_inner") or 4 * config["n_embd"]
+        _fuse_gelu(model)
         facts = SubjectFacts(
             name=name,
             model_id=_weights_digest(folder),
-            n_layers=config["n_layer"],
-            n_neurons=inner,
-            vocabulary=config["vocab_size"],
-            positions=config.get("n_positions", 1024),
-            activation=config.get("activation_function", "gelu_new"),
+            n_layers=len(anatomy.blocks),
+            n_neurons=anatomy.n_neurons,
+            vocabulary=model.get_input_embeddings().weight.shape[0],
+            positions=getattr(model.config, "max_position_embeddings", None) or _POSITIONS,
+            activation=_activation(config),
         )
-        end_of_text = tokenizer.eos_token_id
-        return cls(
-            facts,
-            model,
-            backend,
-            config.get("eos_token_id", 0) if end_of_text is None else end_of_text,
-            device,
-        )
+        first = _first_token(tokenizer, config)
+        return cls(facts, model, anatomy, backend, first, device)
 
     def into_forward(self, first: int | None) -> Forward:
         """The fastest pass over windows; nothing else can be asked of this model after.
@@ -157,7 +159,7 @@ class SubjectModel:
         from engine.forward import open_forward
 
         model, self._model = self._model, None
-        return open_forward(model, self.device, first)
+        return open_forward(model, self._anatomy, self.device, first)
 
     def run(self, token_ids: torch.Tensor, on_layer: OnLayer) -> None:
         """One forward pass without the language-model head.
@@ -172,17 +174,17 @@ class SubjectModel:
 
         def hook(layer: int) -> Callable[..., None]:
             def before_projection(_module: Any, inputs: tuple[Any, ...]) -> None:
-                on_layer(layer, inputs[0])
+                on_layer(layer, inputs[0].view(*token_ids.shape, -1))
 
             return before_projection
 
         handles = [
-            block.mlp.c_proj.register_forward_pre_hook(hook(layer))
-            for layer, block in enumerate(self._model.transformer.h)
+            projection.register_forward_pre_hook(hook(layer))
+            for layer, projection in enumerate(self._anatomy.projections)
         ]
         try:
             with torch.inference_mode():
-                self._model.transformer(input_ids=token_ids.to(self.device), use_cache=False)
+                self._anatomy.body(input_ids=token_ids.to(self.device), use_cache=False)
         finally:
             for handle in handles:
                 handle.remove()
@@ -195,7 +197,7 @@ class SubjectModel:
         neuron: int = 0,
         values: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """The last hidden states, after the final LayerNorm; [batch, position, width].
+        """The last hidden states, after the final norm; [batch, position, width].
 
         Args:
             token_ids: int64 [batch, position]. What follows a shorter text in its row
@@ -211,16 +213,16 @@ class SubjectModel:
             given = values
 
             def before_projection(_module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-                activations = inputs[0].clone()
+                activations = inputs[0].view(*token_ids.shape, -1).clone()
                 own, new = activations[:, :, neuron], given.to(activations)
                 activations[:, :, neuron] = torch.where(torch.isnan(new), own, new)
-                return (activations, *inputs[1:])
+                return (activations.view_as(inputs[0]), *inputs[1:])
 
-            projection = self._model.transformer.h[layer].mlp.c_proj
+            projection = self._anatomy.projections[layer]
             handle = projection.register_forward_pre_hook(before_projection)
         try:
             with torch.inference_mode():
-                states: torch.Tensor = self._model.transformer(
+                states: torch.Tensor = self._anatomy.body(
                     input_ids=token_ids.to(self.device), use_cache=False
                 ).last_hidden_state
         finally:
@@ -236,8 +238,13 @@ class SubjectModel:
         """
         import torch
 
+        config = self._model.config
         with torch.inference_mode():
-            return torch.log_softmax(self._model.lm_head(states).double(), dim=-1)
+            logits = self._anatomy.head(states).double()
+            if cap := getattr(config, "final_logit_softcapping", None):  # Gemma 2
+                logits = torch.tanh(logits / cap) * cap
+            logits = logits * (getattr(config, "logit_scale", None) or 1.0)  # Cohere
+            return torch.log_softmax(logits, dim=-1)
 
     def output_weights(self, layer: int, neuron: int) -> torch.Tensor:
         """How strongly a neuron writes each token; float32 [vocabulary], on the CPU.
@@ -247,11 +254,13 @@ class SubjectModel:
         """
         import torch
 
-        transformer = self._model.transformer
+        anatomy = self._anatomy
         with torch.inference_mode():
-            written = transformer.h[layer].mlp.c_proj.weight[neuron].float()
-            scaled = written * transformer.ln_f.weight.float()
-            weights: torch.Tensor = transformer.wte.weight.float() @ scaled
+            own = written(anatomy.projections[layer])[neuron].float()
+            scaled = own * scale(anatomy.final_norm, len(own)).to(own)
+            if anatomy.narrow is not None:
+                scaled = anatomy.narrow.weight.float() @ scaled
+            weights: torch.Tensor = anatomy.head.weight.float() @ scaled
         return weights.cpu()
 
 
@@ -307,10 +316,39 @@ def _read_config(folder: Path, name: str) -> Mapping[str, Any]:
         config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"{name} has no readable config.json in {folder}.", _REMEDY) from error
-    kind = config.get("model_type")
-    if kind != "gpt2":
-        raise ModelError(f"{name} is a model of type {kind!r}.", "Only GPT-2 models can be read.")
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or config.get("is_encoder_decoder"):
+        raise ModelError(
+            f"{name} is a model of type {kind!r}.",
+            "Only decoder-only language models that transformers itself knows can be read.",
+        )
     return config
+
+
+def _fuse_gelu(model: Any) -> None:
+    """Put torch's tanh GELU, one pass, in the place of transformers' seven."""
+    import torch
+
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if type(child).__name__ == "NewGELUActivation":
+                setattr(module, name, torch.nn.GELU(approximate="tanh"))
+
+
+def _activation(config: Mapping[str, Any]) -> str:
+    names = ("activation_function", "hidden_activation", "hidden_act")
+    return next((str(config[name]) for name in names if config.get(name)), "gelu_new")
+
+
+def _first_token(tokenizer: Any, config: Mapping[str, Any]) -> int:
+    """What every document began with in training: beginning of text, or GPT-2's end of it."""
+    for token in (tokenizer.bos_token_id, config.get("bos_token_id"), tokenizer.eos_token_id):
+        if token is not None:
+            return int(token)
+    end = config.get("eos_token_id", 0)
+    return int(end[0] if isinstance(end, list) else end)
 
 
 def _weights_digest(folder: Path) -> str:

@@ -7,6 +7,8 @@ third of a character.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -23,6 +25,11 @@ def _byte_alphabet() -> dict[str, int]:
     alphabet = {chr(byte): byte for byte in printable}
     alphabet.update({chr(256 + i): byte for i, byte in enumerate(others)})
     return alphabet
+
+
+#: SentencePiece's stand-in for a space, and its tokens for single bytes.
+_SPACE = "\u2581"
+_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 
 
 class Vocabulary:
@@ -48,18 +55,28 @@ class Vocabulary:
 
     @classmethod
     def from_tokenizer(cls, tokenizer: Any, size: int) -> Vocabulary:
-        """Read a byte-level ``tokenizers.Tokenizer``; ids it lacks become empty.
+        """Read a ``tokenizers.Tokenizer``; ids it lacks become empty.
+
+        Its entries stand for bytes, as GPT-2's do, or for pieces of text with spaces
+        written as ``▁`` and single bytes as ``<0x0A>``, as SentencePiece does.
 
         Args:
             size: Rows of the model's embedding; may exceed the tokenizer's entries.
         """
         alphabet = _byte_alphabet()
+        pieces = _writes_pieces(tokenizer)
         special = {t.content for t in tokenizer.get_added_tokens_decoder().values()}
         tokens = [b""] * size
         for text, token_id in tokenizer.get_vocab(with_added_tokens=True).items():
             if token_id >= size:
                 continue
-            if text in special or any(char not in alphabet for char in text):
+            if text in special:
+                tokens[token_id] = text.encode()
+            elif pieces:
+                byte = _BYTE.fullmatch(text)
+                text = text.replace(_SPACE, " ")
+                tokens[token_id] = bytes.fromhex(byte[1]) if byte else text.encode()
+            elif any(char not in alphabet for char in text):
                 tokens[token_id] = text.encode()
             else:
                 tokens[token_id] = bytes(alphabet[char] for char in text)
@@ -80,3 +97,9 @@ class Vocabulary:
             offsets: NDArray[np.int64] = file["offsets"]
         bounds = offsets.tolist()
         return cls([joined[a:b] for a, b in pairwise(bounds)])
+
+
+def _writes_pieces(tokenizer: Any) -> bool:
+    """Whether the decoder turns SentencePiece's spaces back, and not bytes."""
+    decoder = json.dumps(json.loads(tokenizer.to_str())["decoder"], ensure_ascii=False)
+    return '"ByteLevel"' not in decoder and ('"Metaspace"' in decoder or _SPACE in decoder)

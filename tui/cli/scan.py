@@ -29,7 +29,7 @@ STEP = 0.1
     "--model",
     default="demo",
     show_default=True,
-    help="'demo', a checkpoint folder, or the id of a GPT-2 model on Hugging Face.",
+    help="'demo', a checkpoint folder, or the id of a decoder-only model on Hugging Face.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option(
