@@ -295,5 +295,7 @@ class LayerState:
         self.explain_sum.merge(other.explain_sum)
         torch.maximum(self.maximum, other.maximum, out=self.maximum)
         torch.minimum(self.minimum, other.minimum, out=self.minimum)
+        # Equal on equal machines; where arithmetic differs, still one rule for any order.
+        torch.minimum(self.boundaries, other.boundaries, out=self.boundaries)
         for name in ("active", "histogram", "token_sums", "in_band"):
             getattr(self, name).add_(getattr(other, name))

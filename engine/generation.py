@@ -14,14 +14,10 @@ that is whole, whatever was killed.  Readers that mapped the old files keep them
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
-import re
 import shutil
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -29,19 +25,13 @@ from typing import IO, Any
 import numpy as np
 import torch
 from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
 
-from engine import __version__
-from engine.accumulate import LayerState, histogram_edges
-from engine.errors import IndexFormatError, ScanError
-from engine.index import CORPUS, FORMAT, MANIFEST, VERSION, checksum, read_manifest
-from engine.keep import BOUNDARY_QUANTILES
+from engine.accumulate import LayerState
+from engine.errors import IndexFormatError
+from engine.index import FORMAT, MANIFEST, VERSION, checksum
 from engine.paths import write_atomically, write_pointer
-from engine.plan import Plan
-from engine.scan_request import ScanRequest
-from engine.state import Layout, ScanState
-from engine.subject import SubjectFacts
-from engine.vocabulary import Vocabulary
-from engine.windows import WindowSet
+from engine.state import Layout
 
 
 class IndexLock:
@@ -75,102 +65,28 @@ class IndexLock:
             self._file.close()
 
 
-def index_identity(request: ScanRequest, facts: SubjectFacts, windows: WindowSet) -> str:
-    """The same weights, text and settings give the same identity, 32 hex digits."""
-    settings = {name: getattr(request, name) for name in ScanRequest.IDENTITY}
-    settings["keep"] = asdict(request.keep)
-    text = json.dumps([facts.model_id, windows.corpus_id, settings, VERSION], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+class GenerationWriter:
+    """Writes the generations of one index folder; the caller holds its lock.
 
-
-def default_folder(home: Path, request: ScanRequest, identity: str) -> Path:
-    """``home/indexes/<model>-<start of the identity>``, and which shard."""
-    name = re.sub(r"[^A-Za-z0-9.]+", "-", Path(request.model).name).strip("-.")[:40]
-    shard = "-shard-{}-of-{}".format(*request.shard) if request.shard else ""
-    return home / "indexes" / f"{name or 'model'}-{identity[:10]}{shard}"
-
-
-class IndexWriter:
-    """Writes one index folder; the caller holds its lock."""
+    Args:
+        facts: The manifest's entries that stay the same from generation to generation.
+        layout: Of the arrays.
+        generation: Number of the last one, 0 if there is none.
+    """
 
     def __init__(
-        self,
-        folder: Path,
-        identity: str,
-        request: ScanRequest,
-        facts: SubjectFacts,
-        windows: WindowSet,
-        vocabulary: Vocabulary,
-        plan: Plan,
+        self, folder: Path, facts: Mapping[str, Any], layout: Layout, generation: int = 0
     ) -> None:
         self.folder = folder
-        self.identity = identity
-        self.request = request
-        self.facts = facts
-        self.windows = windows
-        self.vocabulary = vocabulary
-        self.plan = plan
-        self.layout = Layout.of(facts, request, plan)
-        self.generation = 0
-        self.complete = False
-
-    def resume(self, batches: range) -> ScanState | None:
-        """The last checkpoint's state, or a fresh one; None if the index is complete.
-
-        Args:
-            batches: Those this pass is to read.
-
-        Raises:
-            ScanError: if the folder holds another index or shard, or the disk is too
-                small.
-        """
-        try:
-            manifest = read_manifest(self.folder)
-        except IndexFormatError:
-            if (self.folder / MANIFEST).exists():
-                raise
-            self._check_space()
-            self._write_corpus()
-            return ScanState(self.layout, self.plan, batches)
-        if manifest["index_id"] != self.identity:
-            raise ScanError(
-                f"{self.folder} holds an index of another model, text or setting.",
-                "Name another --index folder, or remove that one.",
-            )
-        self.generation = manifest["generation"]
-        self.complete = manifest["complete"]
-        if self.complete:
-            return None
-        if "batches" not in manifest:  # begun by a version that summed otherwise: start again
-            self._write_corpus()
-            return ScanState(self.layout, self.plan, batches)
-        if manifest["batches"]["ranges"] != [[batches.start, batches.stop]]:
-            raise ScanError(
-                f"{self.folder} holds another part of this scan.", "Name another --index folder."
-            )
-        state = ScanState(self.layout, self.plan, batches)
-        self._restore(state, manifest)
-        return state
-
-    def publish(self, state: ScanState, *, complete: bool) -> None:
-        """Write a new generation and make it the current one."""
-        progress = {
-            "batches_done": state.next_batch - state.batches.start,
-            "windows_done": state.windows_done,
-            "tokens_done": state.tokens_done,
-            "batches": {
-                "ranges": [[state.batches.start, state.batches.stop]],
-                "left": state.batches.stop - state.next_batch,
-                "total": len(self.plan.batches),
-            },
-        }
-        self.write(state.layers, state.token_counts, progress, state.pilot, complete=complete)
+        self.layout = layout
+        self.generation = generation
+        self._facts = facts
 
     def write(
         self,
         layers: Iterable[LayerState],
         counts: torch.Tensor,
-        progress: dict[str, Any],
+        progress: Mapping[str, Any],
         pilot: int | None,
         *,
         complete: bool,
@@ -186,10 +102,10 @@ class IndexWriter:
         folder = self.folder / name
         shutil.rmtree(folder, ignore_errors=True)  # left by a kill in the middle of this
         folder.mkdir()
-        facts = self.layout.arrays(complete, pilot)
+        shapes = self.layout.arrays(complete, pilot)
         out = {
             array: open_memmap(folder / f"{array}.npy", "w+", dtype=np.dtype(dtype), shape=shape)
-            for array, shape, dtype in facts
+            for array, shape, dtype in shapes
         }
         explain_tokens = 0
         for number, layer in enumerate(layers):
@@ -198,15 +114,23 @@ class IndexWriter:
         out["token_counts"][:] = counts.numpy()
         for array in list(out):
             out.pop(array).flush()
-        arrays = {
-            array: self._entry(folder / f"{array}.npy", shape, dtype, complete)
-            for array, shape, dtype in facts
+        manifest = {
+            "format": FORMAT,
+            "version": VERSION,
+            **self._facts,
+            "complete": complete,
+            "generation": self.generation + 1,
+            "folder": name,
+            **progress,
+            "explain_tokens": explain_tokens,
+            "updated": datetime.now(UTC).isoformat(timespec="seconds"),
+            "arrays": {
+                array: _entry(folder / f"{array}.npy", shape, dtype, complete)
+                for array, shape, dtype in shapes
+            },
         }
-        progress = {**progress, "explain_tokens": explain_tokens}
-        manifest = self._manifest(progress, complete, name, arrays)
         write_atomically(self.folder / MANIFEST, json.dumps(manifest, indent=1))
         self.generation += 1
-        self.complete = complete
         for old in self.folder.glob("generation-*"):
             if old.name != name:
                 shutil.rmtree(old, ignore_errors=True)
@@ -219,92 +143,27 @@ class IndexWriter:
         """Bytes on disk."""
         return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
-    # -- inside
 
-    def _check_space(self) -> None:
-        keep, facts = self.request.keep, self.facts
-        item = 2 if self.request.store_dtype == "float16" else 4
-        row = keep.total * (self.request.window * item + 8) + 4 * len(self.plan.table) + 600
-        needed = 2 * facts.n_layers * facts.n_neurons * row  # two generations at once
-        free = shutil.disk_usage(self.folder).free
-        if free < needed:
-            raise ScanError(
-                f"The index needs {needed / 1e6:,.0f} MB and {free / 1e6:,.0f} MB are free.",
-                "Free some space or name an --index folder on another disk.",
-            )
+def map_arrays(folder: Path, manifest: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """The arrays of an index's present generation, memory-mapped.
 
-    def _write_corpus(self) -> None:
-        folder = self.folder / CORPUS
-        folder.mkdir(exist_ok=True)
-        self.windows.save(folder)
-        self.vocabulary.save(folder / "vocabulary.npz")
-        np.save(folder / "token_table.npy", self.plan.table)
-        np.save(folder / "histogram_edges.npy", histogram_edges())
-
-    def _entry(
-        self, path: Path, shape: tuple[int, ...], dtype: str, complete: bool
-    ) -> dict[str, Any]:
-        entry: dict[str, Any] = {"shape": list(shape), "dtype": dtype, "bytes": path.stat().st_size}
-        if complete:
-            entry["crc32"] = checksum(path)
-        return entry
-
-    def _manifest(
-        self,
-        progress: dict[str, Any],
-        complete: bool,
-        generation: str,
-        arrays: dict[str, dict[str, Any]],
-    ) -> dict[str, Any]:
-        windows = self.windows
+    Raises:
+        IndexFormatError: one is missing or damaged.
+    """
+    generation = folder / manifest["folder"]
+    try:
         return {
-            "format": FORMAT,
-            "version": VERSION,
-            "index_id": self.identity,
-            "complete": complete,
-            "generation": self.generation + 1,
-            "folder": generation,
-            **progress,
-            "updated": datetime.now(UTC).isoformat(timespec="seconds"),
-            "model": asdict(self.facts),
-            "corpus": {
-                "id": windows.corpus_id,
-                "sources": list(self.request.sources),
-                "documents": len(windows.documents),
-                "windows": len(windows),
-                "tokens": windows.tokens,
-                "duplicates": windows.duplicates,
-                "dropped_tokens": windows.dropped_tokens,
-            },
-            "settings": {
-                **{name: getattr(self.request, name) for name in ScanRequest.IDENTITY},
-                "keep": asdict(self.request.keep),
-                "boundary_quantiles": list(BOUNDARY_QUANTILES),
-            },
-            "versions": {
-                "neuroglass": __version__,
-                "torch": torch.__version__,
-                "transformers": metadata.version("transformers"),
-            },
-            "arrays": arrays,
+            name: np.load(generation / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            for name in manifest["arrays"]
         }
+    except (OSError, ValueError, EOFError) as error:
+        raise IndexFormatError(
+            f"The checkpoint in {generation} is damaged.", f"Remove {folder} and scan again."
+        ) from error
 
-    def _restore(self, state: ScanState, manifest: dict[str, Any]) -> None:
-        folder = self.folder / manifest["folder"]
-        try:
-            arrays = {
-                name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-                for name in manifest["arrays"]
-            }
-        except (OSError, ValueError) as error:
-            raise IndexFormatError(
-                f"The checkpoint in {folder} is damaged.",
-                f"Remove {self.folder} and scan again.",
-            ) from error
-        state.next_batch = state.batches.start + manifest["batches_done"]
-        state.windows_done = manifest["windows_done"]
-        state.tokens_done = manifest["tokens_done"]
-        state.token_counts = torch.from_numpy(np.array(arrays["token_counts"]))
-        explain_tokens: int = manifest["explain_tokens"]
-        for number in range(self.layout.layers):
-            state.layers[number] = self.layout.read(number, arrays, explain_tokens)
+
+def _entry(path: Path, shape: tuple[int, ...], dtype: str, complete: bool) -> dict[str, Any]:
+    entry: dict[str, Any] = {"shape": list(shape), "dtype": dtype, "bytes": path.stat().st_size}
+    if complete:
+        entry["crc32"] = checksum(path)
+    return entry

@@ -34,7 +34,8 @@ from engine.paths import ensure_home
 from engine.scan_request import ScanRequest
 
 if TYPE_CHECKING:
-    from engine.generation import IndexLock, IndexWriter
+    from engine.generation import IndexLock
+    from engine.index_writer import IndexWriter
     from engine.plan import Plan
     from engine.reader import BatchReader
     from engine.state import ScanState
@@ -76,7 +77,8 @@ def run_scan(
 
 def _scan(request: ScanRequest, home: Path, cancelled: Callable[[], bool]) -> Iterator[ScanEvent]:
     yield ScanStage("loading the model")
-    from engine.generation import IndexLock, IndexWriter, default_folder, index_identity
+    from engine.generation import IndexLock
+    from engine.index_writer import IndexWriter, default_folder, index_identity
     from engine.plan import plan_batches
     from engine.reader import BatchReader
     from engine.subject import SubjectModel
@@ -116,7 +118,7 @@ def _scan(request: ScanRequest, home: Path, cancelled: Callable[[], bool]) -> It
         if state is not None:
             first = subject.end_of_text if request.prepend_end_of_text else None
             reader = BatchReader(subject.into_forward(first), windows, plan, request)
-            yield from _pass(reader, state, writer, total, home, cancelled)
+            yield from _pass(reader, state, writer, total, home if whole else None, cancelled)
             if state.next_batch < batches.stop or state.pilot is not None:
                 yield ScanStopped(state.windows_done, total.windows)
                 return
@@ -174,11 +176,11 @@ def _pass(
     state: ScanState,
     writer: IndexWriter,
     total: _Total,
-    home: Path,
+    home: Path | None,
     cancelled: Callable[[], bool],
 ) -> Iterator[ScanEvent]:
+    """The batches that are left. ``home`` is None for a shard: it opens nowhere."""
     plan, batches = reader.plan, state.batches
-    whole = len(batches) == len(plan.batches)
     foreign = [number for number in range(plan.pilot_batches) if number not in batches]
     if foreign and state.pilot == 0:
         yield ScanStage("reading the pilot sample")
@@ -211,8 +213,8 @@ def _pass(
         stop = cancelled()
         due = now - checkpoint >= max(CHECKPOINT_SECONDS, writing / CHECKPOINT_SHARE)
         if last or stop or due:
-            writer.publish(state, complete=last and whole)
-            if whole and (not published or last):
+            writer.publish(state, complete=last and home is not None)
+            if home is not None and (not published or last):
                 writer.point(home)
             published = True
             checkpoint = time.monotonic()

@@ -7,6 +7,7 @@ sums in fixed point and by token, and, until the pilot is over, the pilot's maxi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +61,20 @@ class Layout:
             request.store_dtype,
         )
 
+    @classmethod
+    def of_manifest(cls, manifest: Mapping[str, Any], tabled: int) -> Layout:
+        """Of an index whose pilot is over. KeyError if an entry is missing."""
+        settings, model = manifest["settings"], manifest["model"]
+        return cls(
+            model["n_layers"],
+            model["n_neurons"],
+            settings["window"],
+            Keep(**settings["keep"]),
+            tabled,
+            0,
+            settings["store_dtype"],
+        )
+
     def layer(self, number: int) -> LayerState:
         """A fresh state."""
         return LayerState(
@@ -102,6 +117,13 @@ class Layout:
             # a finished index has them by neuron, so that one is read in one piece.
             *([("token_means", (n, self.tabled), "float16")] if complete else unfinished),
         ]
+
+    def bytes(self, *, complete: bool) -> int:
+        """What a generation takes on disk once the pilot is over."""
+        return sum(
+            math.prod(shape) * np.dtype(dtype).itemsize
+            for _, shape, dtype in self.arrays(complete, None)
+        )
 
     def rows(self, number: int) -> slice:
         """The rows of a layer's neurons."""

@@ -17,6 +17,7 @@ from tui.cli.place import Place, place_options
 #: Command name to the module that holds its ``command``.
 COMMANDS = {
     "scan": "tui.cli.scan",
+    "merge": "tui.cli.merge",
     "show": "tui.cli.show",
     "explain": "tui.cli.explain",
     "score": "tui.cli.score",

@@ -46,6 +46,11 @@ STEP = 0.1
 @click.option(
     "--top", type=int, default=20, show_default=True, help="Strongest windows kept per fold."
 )
+@click.option(
+    "--shard",
+    metavar="I/N",
+    help="Read only part I of N, counted from 1; put parts together with: neuroglass merge.",
+)
 @json_option
 @place_options
 def command(
@@ -57,6 +62,7 @@ def command(
     window: int,
     batch: int,
     top: int,
+    shard: str | None,
     as_json: bool,
 ) -> None:
     """Scan texts with a model and keep what each neuron fires on.
@@ -77,15 +83,28 @@ def command(
         batch=batch,
         keep=Keep(top=top),
         index=str(place.index) if place.index else None,
+        shard=_shard(shard),
     )
     request.check()
+    _run(place, request, reporter_for(as_json))
+
+
+def _shard(text: str | None) -> tuple[int, int] | None:
+    from engine.errors import UsageError
+
+    if text is None:
+        return None
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal()):
+        raise UsageError(f"{text!r} is no shard.", "Write it as 1/4: the first of four.")
+    return int(number), int(of)
+
+
+def reporter_for(as_json: bool) -> Reporter:
+    """What tells a scan's events: JSON, a bar on a terminal, or lines in a log."""
     if as_json:
-        reporter: Reporter = _Json()
-    elif sys.stderr.isatty():
-        reporter = _Bar()
-    else:
-        reporter = _Lines()
-    _run(place, request, reporter)
+        return _Json()
+    return _Bar() if sys.stderr.isatty() else _Lines()
 
 
 def _run(place: Place, request: ScanRequest, reporter: Reporter) -> None:
@@ -133,6 +152,8 @@ def _again(place: Place, request: ScanRequest) -> str:
             words += [f"--{field.name}", str(value)]
     if request.keep.top != 20:
         words += ["--top", str(request.keep.top)]
+    if request.shard:
+        words += ["--shard", "{}/{}".format(*request.shard)]
     if place.home:
         words += ["--home", str(place.home)]
     if request.index:
