@@ -1,7 +1,7 @@
 """The streaming accumulators of one layer: best windows, moments, token sums.
 
-Everything here is vectorised over a layer's neurons, and a batch is taken in pieces
-that stay in the processor's cache: each of the dozen passes over the activations would
+Everything here is vectorised over a layer's neurons, and a batch comes in pieces that
+are still in the processor's cache: each of the dozen passes over the activations would
 otherwise wait for memory.  What a piece adds up is float32; what a batch adds is
 rounded to a grid and summed exactly (:mod:`engine.exact`), and all the rest are counts,
 extremes and ranks, so no state depends on the order of the batches.
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engine.best import BestWindows, uniform, uniform_bits
+from engine.best import BestWindows, Pieces, uniform, uniform_bits
 from engine.errors import ScanError
 from engine.exact import LARGEST, ExactSums
 from engine.index import TOKEN_GRID
@@ -29,7 +29,7 @@ HISTOGRAM_BINS = 96
 HISTOGRAM_LIMIT = 9.6
 #: Moments are sums of powers: count, x, x^2, x^3, x^4.
 POWERS = 4
-#: Activations in a piece: 3 MB of float32, and as much again for their powers.
+#: Activations summed at a time: 4 MB of float32, and as much again for their powers.
 PIECE = 1 << 20
 #: Spreads the bits of one uniform number to a second one.
 _SECOND = 0x2C1B3C6D
@@ -84,15 +84,17 @@ class Scratch:
         self.powers = torch.empty((tokens, neurons))
         self.product = torch.empty((tokens, neurons))
         self.ones = torch.ones(tokens)
-        self.sums = torch.empty((-(-batch // self.windows), 1 + POWERS, neurons))
+        self.sums = torch.empty((1 + POWERS, neurons))
+        self.totals = torch.empty((1 + POWERS, neurons), dtype=torch.float64)
         self.maxima = torch.empty((batch, neurons))
         self.minima = torch.empty((batch, neurons))
         self.tokens = torch.empty((min(batch * width, tabled + 1), neurons))
+        self.pieces = Pieces()
 
     @property
     def bytes(self) -> int:
         """What the buffers take."""
-        return sum(4 * t.numel() for t in vars(self).values() if isinstance(t, torch.Tensor))
+        return sum(t.nbytes for t in vars(self).values() if isinstance(t, torch.Tensor))
 
 
 class LayerState:
@@ -139,36 +141,49 @@ class LayerState:
         """Whether the boundaries are set."""
         return not len(self.pilot_maxima)
 
-    def add(self, batch: Batch, activations: torch.Tensor, scratch: Scratch) -> None:
-        """Take in one batch's activations, [B, up to W, N] of any floating dtype.
+    def add(self, batch: Batch, first: int, activations: torch.Tensor, scratch: Scratch) -> None:
+        """Take in a piece of a batch; with its last one the batch counts.
+
+        Args:
+            first: Number of the piece's first window in the batch; pieces come in order.
+            activations: [windows, up to W, N] of any floating dtype.
 
         Raises:
             ScanError: an activation is not a number, or too large to be one.
         """
-        maxima, minima = scratch.maxima[: len(activations)], scratch.minima[: len(activations)]
         explain = batch.fold is Fold.EXPLAIN
-        if explain:
-            scratch.tokens[: len(batch.table_rows)].zero_()
-        pieces = 0
-        for start in range(0, len(activations), scratch.windows):
-            part = slice(start, min(start + scratch.windows, len(activations)))
-            values = self._piece(batch, activations[part], part, scratch)
-            flat = values.view(-1, self.neurons)
-            self._sum(flat, scratch, scratch.sums[pieces])
+        if first == 0:
+            scratch.totals.zero_()
+            scratch.pieces.clear()
             if explain:
-                width = activations.shape[1]
+                scratch.tokens[: len(batch.table_rows)].zero_()
+        width = activations.shape[1]
+        for start in range(0, len(activations), scratch.windows):
+            some = activations[start : start + scratch.windows]
+            part = slice(first + start, first + start + len(some))
+            values = self._piece(batch, some, part, scratch)
+            flat = values.view(-1, self.neurons)
+            self._sum(flat, scratch, scratch.sums)
+            scratch.totals += scratch.sums
+            if explain:
                 rows = batch.token_rows[part.start * width : part.stop * width]
                 scratch.tokens.index_add_(0, rows, flat)
             if batch.histogram and batch.whole:
                 self._histogram(flat)
-            pieces += 1
-        self._moments(batch, scratch.sums[:pieces].double().sum(0))
-        if explain:
+        scratch.pieces.add(activations)
+        if first + len(activations) == len(batch.windows):
+            self._finish(batch, scratch)
+            scratch.pieces.clear()
+
+    def _finish(self, batch: Batch, scratch: Scratch) -> None:
+        maxima, minima = scratch.maxima[: len(batch.windows)], scratch.minima[: len(batch.windows)]
+        self._moments(batch, scratch.totals)
+        if batch.fold is Fold.EXPLAIN:
             sums = scratch.tokens[: len(batch.table_rows)].mul_(float(1 << TOKEN_GRID)).round_()
             self.token_sums.index_add_(0, batch.table_rows, sums.to(torch.int64))
         torch.maximum(self.maximum, maxima.amax(0), out=self.maximum)
         torch.minimum(self.minimum, minima.amin(0), out=self.minimum)
-        self._windows(batch, activations, maxima, minima)
+        self._windows(batch, scratch.pieces, maxima, minima)
 
     def _piece(
         self, batch: Batch, activations: torch.Tensor, part: slice, scratch: Scratch
@@ -228,7 +243,7 @@ class LayerState:
         self.histogram += counts.view_as(self.histogram)
 
     def _windows(
-        self, batch: Batch, values: torch.Tensor, maxima: torch.Tensor, minima: torch.Tensor
+        self, batch: Batch, values: Pieces, maxima: torch.Tensor, minima: torch.Tensor
     ) -> None:
         windows, lengths, fold = batch.windows, batch.lengths, batch.fold
         self.best[fold, Group.TOP].offer(maxima, windows, lengths, values)

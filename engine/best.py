@@ -71,6 +71,34 @@ def uniform(bits: torch.Tensor) -> torch.Tensor:
     return (bits & 0xFFFFFF).to(torch.float32) * 2.0**-24
 
 
+class Pieces:
+    """The activations of one batch in one layer, as the pass handed them over."""
+
+    def __init__(self) -> None:
+        self._parts: list[torch.Tensor] = []
+
+    def add(self, part: torch.Tensor) -> None:
+        """Take the next windows, [window, token, neuron]."""
+        self._parts.append(part)
+
+    def clear(self) -> None:
+        """Let go of all."""
+        self._parts.clear()
+
+    def take(self, rows: torch.Tensor, neurons: torch.Tensor) -> torch.Tensor:
+        """[n, token] of so many windows and neurons, int64 [n] each."""
+        if len(self._parts) == 1:
+            return self._parts[0][rows, :, neurons]
+        first = self._parts[0]
+        taken = torch.empty((len(rows), first.shape[1]), dtype=first.dtype)
+        # All pieces but the last hold equally many windows.
+        owner = rows // len(first)
+        for number, part in enumerate(self._parts):
+            mine = (owner == number).nonzero().squeeze(1)
+            taken[mine] = part[rows[mine] - number * len(first), :, neurons[mine]]
+        return taken
+
+
 class BestWindows:
     """For each neuron the ``k`` windows with the largest keys, and their activations.
 
@@ -103,7 +131,7 @@ class BestWindows:
         keys: torch.Tensor,
         windows: torch.Tensor,
         lengths: torch.Tensor,
-        activations: torch.Tensor,
+        pieces: Pieces,
     ) -> None:
         """Take each window that ranks above a neuron's weakest kept one.
 
@@ -111,7 +139,7 @@ class BestWindows:
             keys: float32 [B, N]; -inf means never.
             windows: int32 [B].
             lengths: int64 [B], tokens in each window.
-            activations: [B, up to W, N].
+            pieces: The batch's activations.
         """
         if self.k == 0:
             return
@@ -121,15 +149,32 @@ class BestWindows:
         if not len(neurons):
             return
         codes = encode(keys[:, neurons].T.contiguous(), windows)
-        count = int((codes > self._weakest[neurons][:, None]).sum(1).amax())
-        if not count:
-            return
-        best = codes.topk(min(count, self.k), dim=1, sorted=False)
-        neurons, slots, rows = self._enter(neurons, best.values, best.indices)
-        values = activations[rows, :, neurons].to(self.values.dtype)
-        inside = torch.arange(values.shape[1]) < lengths[rows][:, None]
-        self.values[neurons, slots, : values.shape[1]] = values.where(inside, torch.nan)
-        self.values[neurons, slots, values.shape[1] :] = torch.nan
+        enter = (codes > self._weakest[neurons][:, None]).sum(1)
+        # Once the slots are filled, one window at most is the rule, and it is cheaper.
+        one, several = (enter == 1).nonzero().squeeze(1), (enter > 1).nonzero().squeeze(1)
+        if len(one):
+            self._fill(*self._replace(neurons[one], codes[one]), lengths, pieces)
+        if len(several):
+            count = min(int(enter.amax()), self.k)
+            best = codes[several].topk(count, dim=1, sorted=False)
+            entered = self._enter(neurons[several], best.values, best.indices)
+            self._fill(*entered, lengths, pieces)
+
+    def _fill(
+        self,
+        neurons: torch.Tensor,
+        slots: torch.Tensor,
+        rows: torch.Tensor,
+        lengths: torch.Tensor,
+        pieces: Pieces,
+    ) -> None:
+        values = pieces.take(rows, neurons).to(self.values.dtype)
+        width = values.shape[1]
+        if int(lengths.amin()) < width:
+            inside = torch.arange(width) < lengths[rows][:, None]
+            values = values.where(inside, torch.nan)
+        self.values[neurons, slots, :width] = values
+        self.values[neurons, slots, width:] = torch.nan
 
     def merge(self, other: BestWindows) -> None:
         """Take the best of another's windows; none may be in both."""
@@ -139,6 +184,16 @@ class BestWindows:
         places = torch.arange(self.k).expand_as(other.codes)
         neurons, slots, theirs = self._enter(everyone, other.codes, places)
         self.values[neurons, slots] = other.values[neurons, theirs]
+
+    def _replace(
+        self, neurons: torch.Tensor, codes: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """:meth:`_enter` where one of each neuron's offers ranks above its weakest."""
+        best, sources = codes.max(1)
+        slots = self.codes[neurons].argmin(1)
+        self.codes[neurons, slots] = best
+        self._settle(neurons)
+        return neurons, slots, sources
 
     def _enter(
         self, neurons: torch.Tensor, codes: torch.Tensor, sources: torch.Tensor

@@ -17,9 +17,12 @@ import torch.nn.functional as F
 from engine.anatomy import Anatomy
 from engine.linear import FUSED, Linear, make_linear
 
-#: Called for every layer, in order, with the activations [window, token, neuron]. The
-#: tensor belongs to the pass again after the call: copy what must be kept.
-OnLayer = Callable[[int, torch.Tensor], None]
+#: Called for every layer, in order, and there for one run of windows after the other,
+#: while its activations are still in the processor's cache: the layer, the number of the
+#: first window, and [window, token, neuron] in the model's dtype.
+OnPiece = Callable[[int, int, torch.Tensor], None]
+#: Tokens in a piece, about: fewer, and the products would wait for their weights.
+ROWS = 512
 
 
 class Forward(Protocol):
@@ -31,7 +34,7 @@ class Forward(Protocol):
 
     neurons: int
 
-    def run(self, token_ids: torch.Tensor, on_layer: OnLayer) -> None:
+    def run(self, token_ids: torch.Tensor, on_piece: OnPiece) -> None:
         """Read windows, int64 [window, token], without the token before every window."""
 
 
@@ -57,7 +60,7 @@ class HookedForward:
         self._first = first
         self.neurons = anatomy.n_neurons
 
-    def run(self, token_ids: torch.Tensor, on_layer: OnLayer) -> None:
+    def run(self, token_ids: torch.Tensor, on_piece: OnPiece) -> None:
         """One pass; see :class:`Forward`."""
         skip = int(self._first is not None)
         ids = F.pad(token_ids, (skip, 0), value=self._first or 0).to(self._device)
@@ -65,7 +68,7 @@ class HookedForward:
 
         def hook(layer: int) -> Callable[..., None]:
             def before_projection(_module: Any, inputs: tuple[Any, ...]) -> None:
-                on_layer(layer, inputs[0].view(*ids.shape, -1)[:, skip:])
+                on_piece(layer, 0, inputs[0].view(*ids.shape, -1)[:, skip:])
                 if layer == last:
                     raise _Enough
 
@@ -100,7 +103,7 @@ class _Block:
             module.weight = None  # the packed copy takes its place in memory
             return made
 
-        self.norm1, self.norm2 = block.ln_1.to(device), block.ln_2.to(device)
+        self.norm1, self.norm2 = block.ln_1.to(device).float(), block.ln_2.to(device).float()
         self.qkv = linear(block.attn.c_attn)
         self.out = linear(block.attn.c_proj)
         self.up = linear(block.mlp.c_fc)
@@ -120,7 +123,8 @@ class Gpt2Forward:
         transformer = model.transformer
         self._function: str = model.config.activation_function
         self._tokens = transformer.wte.weight.detach().to(device)
-        self._places = transformer.wpe.weight.detach().to(device)
+        self._places = transformer.wpe.weight.detach().to(device).float()
+        self._dtype = self._tokens.dtype
         self._device = device
         last = len(transformer.h) - 1
         self.neurons: int = transformer.h[0].mlp.c_fc.weight.shape[1]
@@ -143,15 +147,15 @@ class Gpt2Forward:
             and not config.add_cross_attention
         )
 
-    def run(self, token_ids: torch.Tensor, on_layer: OnLayer) -> None:
+    def run(self, token_ids: torch.Tensor, on_piece: OnPiece) -> None:
         """One pass.
 
         Args:
             token_ids: int64 [window, token], without the token before every window.
-            on_layer: Gets the activations in the model's dtype.
+            on_piece: Gets the activations.
         """
         with torch.inference_mode():
-            self._run(token_ids, on_layer, None)
+            self._run(token_ids, on_piece, None)
 
     def _keys_and_values(self, token: int) -> list[torch.Tensor]:
         """Of one token at the first place; for each layer [2, heads, 1, width of a head]."""
@@ -161,16 +165,20 @@ class Gpt2Forward:
         return kept
 
     def _run(
-        self, token_ids: torch.Tensor, on_layer: OnLayer, kept: list[torch.Tensor] | None
+        self, token_ids: torch.Tensor, on_piece: OnPiece, kept: list[torch.Tensor] | None
     ) -> None:
         windows, width = token_ids.shape
         skip = int(self._first is not None)
         ids = token_ids.to(self._device)
-        hidden = (F.embedding(ids, self._tokens) + self._places[skip : skip + width]).flatten(0, 1)
+        # What the blocks add up stays float32 in any dtype: it is a small part of the
+        # work, and a sum of many small terms is where bfloat16 would lose most.
+        hidden = F.embedding(ids, self._tokens).float() + self._places[skip : skip + width]
+        hidden = hidden.flatten(0, 1)
+        step = max(1, ROWS // width)
         # Row i sees the token before the window and the tokens 0 to i.
         seen = torch.ones(width, width + skip, dtype=torch.bool, device=self._device).tril(skip)
         for number, block in enumerate(self._blocks):
-            states = block.norm1(hidden)
+            states = block.norm1(hidden).to(self._dtype)
             qkv = block.qkv(states).view(windows, width, 3, block.heads, -1)
             query, key, value = qkv.permute(2, 0, 3, 1, 4)
             if kept is not None:
@@ -179,8 +187,11 @@ class Gpt2Forward:
                 before = self._first[number][:, None].expand(-1, windows, -1, -1, -1)
                 key, value = torch.cat([before[0], key], 2), torch.cat([before[1], value], 2)
             mixed = F.scaled_dot_product_attention(query, key, value, seen)
-            hidden = block.out.plus(mixed.transpose(1, 2).reshape(windows * width, -1), hidden)
-            active = block.up.activated(block.norm2(hidden), self._function)
-            on_layer(number, active.view(windows, width, -1))
-            if block.down is not None:
-                hidden = block.down.plus(active, hidden)
+            hidden += block.out(mixed.transpose(1, 2).reshape(windows * width, -1))
+            states = block.norm2(hidden).to(self._dtype)
+            for start in range(0, windows, step):
+                rows = slice(start * width, (start + step) * width)
+                active = block.up.activated(states[rows], self._function)
+                on_piece(number, start, active.view(-1, width, self.neurons))
+                if block.down is not None:
+                    hidden[rows] += block.down(active)

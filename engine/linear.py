@@ -2,9 +2,8 @@
 
 torch hands float32 products on a CPU to MKL, which takes its AVX-512 kernels only on
 the CPUs it knows; oneDNN, which torch carries too, asks the CPU itself what it can do.
-Its fused layers also apply the activation function, or add the residual, while a tile
-of the product is still in the cache.  Where they are missing, and on other devices,
-the same three forms are plain torch.
+Its fused layers also apply the activation function while a tile of the product is still
+in the cache.  Where they are missing, and on other devices, both forms are plain torch.
 """
 
 from __future__ import annotations
@@ -51,10 +50,6 @@ class PackedLinear:
         result: torch.Tensor = self._op(x, self._weight, self._bias, kind, [], variant)
         return result
 
-    def plus(self, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-        """``residual + x W' + b``."""
-        return self(x).add_(residual)
-
 
 class PlainLinear:
     """The same by plain torch, on any device and in any dtype."""
@@ -72,10 +67,6 @@ class PlainLinear:
         kind, variant = FUSED[function]
         inner = self(x)
         return F.gelu(inner, approximate=variant) if kind == "gelu" else F.relu_(inner)
-
-    def plus(self, x: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-        """``residual + x W' + b``."""
-        return self(x).add_(residual)
 
 
 Linear = PackedLinear | PlainLinear

@@ -50,10 +50,10 @@ class BatchReader:
         if batch.fold is Fold.EXPLAIN:
             self._count(number, state)
 
-        def on_layer(layer: int, activations: torch.Tensor) -> None:
-            state.layers[layer].add(batch, activations.to("cpu"), self._scratch)
+        def on_piece(layer: int, first: int, activations: torch.Tensor) -> None:
+            state.layers[layer].add(batch, first, activations.to("cpu"), self._scratch)
 
-        self._forward.run(self._ids(number), on_layer)
+        self._forward.run(self._ids(number), on_piece)
         state.next_batch = number + 1
         state.windows_done += len(batch.windows)
         state.tokens_done += int(batch.lengths.sum())
@@ -65,13 +65,13 @@ class BatchReader:
         width = self.plan.batches[number].width
         outside = (torch.arange(width) >= batch.lengths[:, None])[:, :, None]
 
-        def on_layer(layer: int, activations: torch.Tensor) -> None:
+        def on_piece(layer: int, first: int, activations: torch.Tensor) -> None:
             values = activations.to("cpu", torch.float32)
             if not batch.whole:
-                values = values.masked_fill(outside, -torch.inf)
+                values = values.masked_fill(outside[first : first + len(values)], -torch.inf)
             state.layers[layer].add_maxima(values.amax(1))
 
-        self._forward.run(self._ids(number), on_layer)
+        self._forward.run(self._ids(number), on_piece)
         state.end_pilot()
 
     def _ids(self, number: int) -> torch.Tensor:

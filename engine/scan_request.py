@@ -49,7 +49,7 @@ class ScanRequest:
     prepend_end_of_text: bool = True
     device: str = "auto"
     dtype: str = "float32"
-    batch: int = 32
+    batch: int = 64
     keep: Keep = field(default_factory=Keep)
     store_dtype: str = "float16"
     index: str | None = None

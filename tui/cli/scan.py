@@ -42,7 +42,7 @@ STEP = 0.1
 @click.option(
     "--window", type=int, default=64, show_default=True, help="Tokens per window of text."
 )
-@click.option("--batch", type=int, default=32, show_default=True, help="Windows per forward pass.")
+@click.option("--batch", type=int, default=64, show_default=True, help="Windows per forward pass.")
 @click.option(
     "--top", type=int, default=20, show_default=True, help="Strongest windows kept per fold."
 )
