@@ -14,9 +14,13 @@ that is whole, whatever was killed.  Readers that mapped the old files keep them
 from __future__ import annotations
 
 import fcntl
+import io
 import json
+import os
 import shutil
+import zlib
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -24,12 +28,12 @@ from typing import IO, Any
 
 import numpy as np
 import torch
-from numpy.lib.format import open_memmap
+from numpy.lib.format import header_data_from_array_1_0, write_array_header_1_0
 from numpy.typing import NDArray
 
 from engine.accumulate import LayerState
 from engine.errors import IndexFormatError
-from engine.index import FORMAT, MANIFEST, VERSION, checksum
+from engine.index import FORMAT, MANIFEST, VERSION
 from engine.paths import write_atomically, write_pointer
 from engine.state import Layout
 
@@ -103,17 +107,17 @@ class GenerationWriter:
         shutil.rmtree(folder, ignore_errors=True)  # left by a kill in the middle of this
         folder.mkdir()
         shapes = self.layout.arrays(complete, pilot)
-        out = {
-            array: open_memmap(folder / f"{array}.npy", "w+", dtype=np.dtype(dtype), shape=shape)
-            for array, shape, dtype in shapes
-        }
         explain_tokens = 0
-        for number, layer in enumerate(layers):
-            self.layout.write(number, layer, counts, out)
-            explain_tokens = layer.explain_tokens
-        out["token_counts"][:] = counts.numpy()
-        for array in list(out):
-            out.pop(array).flush()
+        with ExitStack() as stack:
+            out = {
+                array: stack.enter_context(ArrayFile(folder, array, shape, dtype))
+                for array, shape, dtype in shapes
+            }
+            for layer in layers:
+                for array, rows in self.layout.written(layer, counts, complete=complete).items():
+                    out[array].append(rows)
+                explain_tokens = layer.explain_tokens
+            out["token_counts"].append(counts.numpy())
         manifest = {
             "format": FORMAT,
             "version": VERSION,
@@ -124,10 +128,7 @@ class GenerationWriter:
             **progress,
             "explain_tokens": explain_tokens,
             "updated": datetime.now(UTC).isoformat(timespec="seconds"),
-            "arrays": {
-                array: _entry(folder / f"{array}.npy", shape, dtype, complete)
-                for array, shape, dtype in shapes
-            },
+            "arrays": {array: file.entry(checked=complete) for array, file in out.items()},
         }
         write_atomically(self.folder / MANIFEST, json.dumps(manifest, indent=1))
         self.generation += 1
@@ -162,8 +163,53 @@ def map_arrays(folder: Path, manifest: Mapping[str, Any]) -> dict[str, NDArray[A
         ) from error
 
 
-def _entry(path: Path, shape: tuple[int, ...], dtype: str, complete: bool) -> dict[str, Any]:
-    entry: dict[str, Any] = {"shape": list(shape), "dtype": dtype, "bytes": path.stat().st_size}
-    if complete:
-        entry["crc32"] = checksum(path)
-    return entry
+class ArrayFile:
+    """One ``.npy`` file, written from front to back and checked on the way.
+
+    A memory map would do, too, but its pages would count as the process's own until
+    all layers are through, and the checksum would read the file once more.
+    """
+
+    def __init__(self, folder: Path, name: str, shape: tuple[int, ...], dtype: str) -> None:
+        self._path = folder / f"{name}.npy"
+        self._shape = shape
+        self._dtype = np.dtype(dtype)
+        self._file: IO[bytes] | None = None
+        self._bytes = self._crc = 0
+
+    def __enter__(self) -> ArrayFile:
+        self._file = self._path.open("wb")
+        header = io.BytesIO()
+        described = header_data_from_array_1_0(np.empty(0, self._dtype))
+        write_array_header_1_0(header, {**described, "shape": self._shape})
+        self._put(header.getbuffer())
+        return self
+
+    def append(self, rows: NDArray[Any]) -> None:
+        """Write the next rows."""
+        assert rows.dtype == self._dtype, (self._path.name, rows.dtype)
+        self._put(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data)
+
+    def _put(self, data: memoryview) -> None:
+        assert self._file is not None
+        self._crc = zlib.crc32(data, self._crc)
+        self._bytes += data.nbytes
+        self._file.write(data)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._file is not None
+        with self._file:
+            if kind is None:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+
+    def entry(self, *, checked: bool) -> dict[str, Any]:
+        """What the manifest says of it."""
+        crc = {"crc32": self._crc} if checked else {}
+        facts = {"shape": list(self._shape), "dtype": self._dtype.name, "bytes": self._bytes}
+        return {**facts, **crc}

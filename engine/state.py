@@ -129,40 +129,49 @@ class Layout:
         """The rows of a layer's neurons."""
         return slice(number * self.neurons, (number + 1) * self.neurons)
 
-    def write(
-        self, number: int, layer: LayerState, counts: torch.Tensor, out: Mapping[str, Any]
-    ) -> None:
-        """Write one layer into the arrays of a generation.
+    def written(
+        self, layer: LayerState, counts: torch.Tensor, *, complete: bool
+    ) -> dict[str, NDArray[Any]]:
+        """One layer's rows of every array but ``token_counts``, in the arrays' dtypes.
 
         Args:
             counts: int64 [tabled + 1], how often each tabled token was seen.
+            complete: Whether they are for a finished index.
         """
-        rows = self.rows(number)
+        slots = (self.neurons, self.keep.total)
+        keys, windows = np.empty(slots, np.float32), np.empty(slots, np.int32)
+        values = np.empty((*slots, self.width), self.dtype)
         for key, part in self.keep.slots().items():
-            keys, windows, values = layer.best[key].ordered()
-            out["keys"][rows, part] = keys.numpy()
-            out["windows"][rows, part] = windows.numpy()
-            out["values"][rows, part] = values.numpy()
-        out["powers"][rows, 0] = layer.tokens
-        out["powers"][rows, 1:] = layer.powers.values().numpy()
-        out["explain_sum"][rows] = layer.explain_sum.values().numpy()
-        out["extremes"][rows, 0] = layer.minimum.numpy()
-        out["extremes"][rows, 1] = layer.maximum.numpy()
-        for name in ("active", "histogram", "boundaries", "in_band"):
-            out[name][rows] = getattr(layer, name).numpy()
-        if "token_means" in out:
+            ordered = layer.best[key].ordered()
+            for array, column in zip((keys, windows, values), ordered, strict=True):
+                array[:, part] = column.numpy()
+        tokens = torch.full((self.neurons, 1), float(layer.tokens), dtype=torch.float64)
+        rows: dict[str, Any] = {
+            "values": values,
+            "keys": keys,
+            "windows": windows,
+            "powers": torch.cat([tokens, layer.powers.values()], 1).numpy(),
+            "active": layer.active.numpy(),
+            "extremes": torch.stack([layer.minimum, layer.maximum], 1).numpy(),
+            "histogram": layer.histogram.to(torch.int32).numpy(),
+            "boundaries": layer.boundaries.numpy(),
+            "in_band": layer.in_band.numpy(),
+            "explain_sum": layer.explain_sum.values().numpy(),
+        }
+        if complete:
             unit = counts[:-1].clamp(min=1)[:, None].double() * float(1 << TOKEN_GRID)
+            means = np.empty((self.neurons, self.tabled), np.float16)
             for start in range(0, self.neurons, 512):
-                means = layer.token_sums[:-1, start : start + 512] / unit
-                first = rows.start + start
-                out["token_means"][first : first + means.shape[1]] = means.T.numpy()
-            return
+                some = slice(start, start + 512)
+                means[some] = (layer.token_sums[:-1, some] / unit).T.numpy()
+            return {**rows, "token_means": means}
         for name, halves in (("sums_high", "high"), ("sums_low", "low")):
-            out[name][rows, :POWERS] = getattr(layer.powers, halves).numpy()
-            out[name][rows, POWERS] = getattr(layer.explain_sum, halves).numpy()
-        out["token_sums"][number] = layer.token_sums.numpy()
-        if "pilot_maxima" in out:
-            out["pilot_maxima"][number] = layer.pilot_maxima[: layer.pilot_filled].numpy()
+            powers, explain = getattr(layer.powers, halves), getattr(layer.explain_sum, halves)
+            rows[name] = torch.cat([powers, explain[:, None]], 1).numpy()
+        rows["token_sums"] = layer.token_sums.numpy()
+        if not layer.pilot_over:
+            rows["pilot_maxima"] = layer.pilot_maxima[: layer.pilot_filled].numpy()
+        return rows
 
     def read(self, number: int, arrays: Arrays, explain_tokens: int) -> LayerState:
         """One layer as an unfinished generation has it."""
