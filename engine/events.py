@@ -29,6 +29,38 @@ class ScanStage:
 
 
 @dataclass(frozen=True, slots=True)
+class ScanPlanned:
+    """What the scan will take; sizes in bytes.
+
+    Attributes:
+        path: Where the index will be.
+        neurons: Of the whole model.
+        model_bytes: Its weights.
+        record_bytes: What is kept of all neurons while it runs.
+        buffer_bytes: What one batch needs, or one layer while it is written.
+        text_bytes: Token ids of all windows.
+        disk_bytes: The finished index's arrays.
+        peak_disk_bytes: While an unfinished one is replaced by the next.
+    """
+
+    path: str
+    windows: int
+    tokens: int
+    neurons: int
+    model_bytes: int
+    record_bytes: int
+    buffer_bytes: int
+    text_bytes: int
+    disk_bytes: int
+    peak_disk_bytes: int
+
+    @property
+    def memory_bytes(self) -> int:
+        """All that is planned; the interpreter and its libraries come on top."""
+        return self.model_bytes + self.record_bytes + self.buffer_bytes + self.text_bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ScanProgress:
     """How far the pass is.
 
@@ -88,7 +120,9 @@ class ScanFailed:
     exit_code: int = 7
 
 
-ScanEvent = ScanStage | ScanProgress | ScanPublished | ScanFinished | ScanStopped | ScanFailed
+ScanEvent = (
+    ScanStage | ScanPlanned | ScanProgress | ScanPublished | ScanFinished | ScanStopped | ScanFailed
+)
 
 # ---------------------------------------------------------------- explain, simulate, score
 

@@ -79,8 +79,10 @@ def _scan(request: ScanRequest, home: Path, cancelled: Callable[[], bool]) -> It
     yield ScanStage("loading the model")
     from engine.generation import IndexLock
     from engine.index_writer import IndexWriter, default_folder, index_identity
+    from engine.memory import check, reckon
     from engine.plan import plan_batches
     from engine.reader import BatchReader
+    from engine.state import Layout
     from engine.subject import SubjectModel
     from engine.text import read_documents
     from engine.windows import cut
@@ -95,14 +97,16 @@ def _scan(request: ScanRequest, home: Path, cancelled: Callable[[], bool]) -> It
     windows = cut(read_documents(request.sources), subject.tokenizer, request.window)
     identity = index_identity(request, subject.facts, windows)
     folder = Path(request.index) if request.index else default_folder(home, request, identity)
+    neurons = subject.facts.n_layers * subject.facts.n_neurons
+    plan = plan_batches(windows, request.batch, neurons)
+    planned = reckon(request, folder, subject, windows, Layout.of(subject.facts, request, plan))
+    yield planned
+    check(planned)
     with IndexLock(folder) as lock:
         yield from _wait(lock, folder, cancelled)
         if cancelled():
             yield ScanStopped(0, len(windows))
             return
-        plan = plan_batches(
-            windows, request.batch, subject.facts.n_layers * subject.facts.n_neurons
-        )
         writer = IndexWriter(
             folder, identity, request, subject.facts, windows, subject.vocabulary, plan
         )

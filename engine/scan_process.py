@@ -30,6 +30,7 @@ _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
         events.ScanStage,
+        events.ScanPlanned,
         events.ScanProgress,
         events.ScanPublished,
         events.ScanFinished,

@@ -75,11 +75,11 @@ class Layout:
             settings["store_dtype"],
         )
 
-    def layer(self, number: int) -> LayerState:
-        """A fresh state."""
+    def layer(self, number: int, neurons: int | None = None) -> LayerState:
+        """A fresh state, of so many neurons instead of the layer's."""
         return LayerState(
             number,
-            self.neurons,
+            self.neurons if neurons is None else neurons,
             self.width,
             self.keep,
             self.tabled,

@@ -150,6 +150,16 @@ class SubjectModel:
         first = _first_token(tokenizer, config)
         return cls(facts, model, anatomy, backend, first, device)
 
+    @property
+    def width(self) -> int:
+        """Of the residual stream."""
+        return written(self._anatomy.projections[0]).shape[1]
+
+    @property
+    def bytes(self) -> int:
+        """What the weights take; tied ones once."""
+        return sum(parameter.nbytes for parameter in self._model.parameters())
+
     def into_forward(self, first: int | None) -> Forward:
         """The fastest pass over windows; nothing else can be asked of this model after.
 

@@ -338,3 +338,40 @@ def test_events_survive_the_pipe() -> None:
         assert decode(encode(event)) == event
     request = ScanRequest(sources=("a b", "-"), keep=Keep(top=3))
     assert ScanRequest.from_json(request.to_json()) == request
+
+
+def test_what_a_scan_will_take_is_told_before_and_true(
+    request_: ScanRequest, tmp_path: Path
+) -> None:
+    """In a process of its own, whose largest resident size is the scan's."""
+    script = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from engine.events import ScanPlanned\n"
+        "from engine.scan import run_scan\n"
+        "from engine.scan_request import ScanRequest\n"
+        "request = ScanRequest.from_json(sys.argv[1])\n"
+        "events = list(run_scan(request, Path(sys.argv[2])))\n"
+        "plan = next(e for e in events if isinstance(e, ScanPlanned))\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
+        "print(plan.memory_bytes, used, plan.disk_bytes, plan.path)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script, request_.to_json(), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    planned, used, disk, path = result.stdout.split()
+    assert int(planned) / 2 < int(used) < int(planned) + 500e6
+    (generation,) = Path(path).glob("generation-*")
+    arrays = sum(file.stat().st_size for file in generation.iterdir())
+    assert 0 <= arrays - int(disk) < 200 * 20  # a header each
+
+
+def test_every_tensor_of_the_state_is_in_the_plan(scanned) -> None:
+    from engine.memory import state_bytes, tensor_bytes
+    from engine.state import Layout
+
+    layout = replace(Layout.of_manifest(scanned[0].manifest, tabled=50), pilot=30)
+    assert state_bytes(layout) == tensor_bytes(layout.layer(0))

@@ -51,6 +51,7 @@ STEP = 0.1
     metavar="I/N",
     help="Read only part I of N, counted from 1; put parts together with: neuroglass merge.",
 )
+@click.option("--dry-run", is_flag=True, help="Say what it would take, and scan nothing.")
 @json_option
 @place_options
 def command(
@@ -63,6 +64,7 @@ def command(
     batch: int,
     top: int,
     shard: str | None,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Scan texts with a model and keep what each neuron fires on.
@@ -86,7 +88,7 @@ def command(
         shard=_shard(shard),
     )
     request.check()
-    _run(place, request, reporter_for(as_json))
+    _run(place, request, reporter_for(as_json), dry_run=dry_run)
 
 
 def _shard(text: str | None) -> tuple[int, int] | None:
@@ -107,9 +109,16 @@ def reporter_for(as_json: bool) -> Reporter:
     return _Bar() if sys.stderr.isatty() else _Lines()
 
 
-def _run(place: Place, request: ScanRequest, reporter: Reporter) -> None:
+def _run(place: Place, request: ScanRequest, reporter: Reporter, *, dry_run: bool) -> None:
     from engine.errors import ScanError
-    from engine.events import ScanFailed, ScanFinished, ScanProgress, ScanPublished, ScanStopped
+    from engine.events import (
+        ScanFailed,
+        ScanFinished,
+        ScanPlanned,
+        ScanProgress,
+        ScanPublished,
+        ScanStopped,
+    )
     from engine.paths import default_home
     from engine.scan import run_scan
 
@@ -123,6 +132,8 @@ def _run(place: Place, request: ScanRequest, reporter: Reporter) -> None:
             if isinstance(last, ScanPublished):
                 kept = last.windows_done
             reporter.tell(last)
+            if dry_run and isinstance(last, ScanPlanned):
+                return
     match last:
         case ScanFinished():
             reporter.finished(last)
@@ -239,11 +250,13 @@ class _Lines:
         return
 
     def tell(self, event: ScanEvent) -> None:
-        from engine.events import ScanProgress, ScanStage
+        from engine.events import ScanPlanned, ScanProgress, ScanStage
 
         match event:
             case ScanStage(text):
                 click.echo(f"{text} …", err=True)
+            case ScanPlanned():
+                _print_planned(event)
             case ScanProgress(done, total):
                 share = done / total
                 if share - self._told >= STEP or (done == total and self._told < 1):
@@ -276,9 +289,11 @@ class _Bar:
         self._progress.stop()
 
     def tell(self, event: ScanEvent) -> None:
-        from engine.events import ScanProgress, ScanStage
+        from engine.events import ScanPlanned, ScanProgress, ScanStage
 
         match event:
+            case ScanPlanned():
+                _print_planned(event)
             case ScanStage(text):
                 self._progress.update(self._task, description=f"{text} …")
             case ScanProgress(done, total):
@@ -303,6 +318,28 @@ def _progress_line(event: Any) -> str:
     if event.resumed_from:
         parts.append(f"resumed at {event.resumed_from:,}")
     return ", ".join(parts)
+
+
+def _print_planned(event: Any) -> None:
+    parts = ", ".join(
+        f"{name} {_size(size)}"
+        for name, size in (
+            ("model", event.model_bytes),
+            ("records and sums", event.record_bytes),
+            ("buffers", event.buffer_bytes),
+            ("text", event.text_bytes),
+        )
+    )
+    click.echo(
+        f"{event.neurons:,} neurons, {event.windows:,} windows, {event.tokens:,} tokens.\n"
+        f"Memory {_size(event.memory_bytes)}: {parts}. Disk {_size(event.disk_bytes)}, "
+        f"{_size(event.peak_disk_bytes)} while it is written.",
+        err=True,
+    )
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
 
 
 def _print_finished(event: Any) -> None:
