@@ -57,6 +57,9 @@ class Anatomy:
         final_norm: Before the head, or None.
         narrow: Between the final norm and a head of another width (small OPTs), or None.
         head: The output embedding.
+        tokens: The input embedding.
+        widen: Between an input embedding of another width (small OPTs) and the residual
+            stream, or None.
     """
 
     body: Any
@@ -67,6 +70,8 @@ class Anatomy:
     final_norm: Any | None
     narrow: Any | None
     head: Any
+    tokens: Any
+    widen: Any | None
 
     @property
     def n_neurons(self) -> int:
@@ -97,6 +102,8 @@ def dissect(model: Any, name: str) -> Anatomy:
                 final_norm=_first(body, _FINAL_NORMS),
                 narrow=_get(body, "decoder.project_out"),
                 head=model.get_output_embeddings(),
+                tokens=model.get_input_embeddings(),
+                widen=_get(body, "decoder.project_in"),
             )
             widths = {written(part).shape[0] for part in anatomy.projections}
             if len(widths) > 1:
@@ -125,6 +132,20 @@ def read(reader: Any) -> torch.Tensor:
     """What each neuron reads of the residual stream, [neuron, width]."""
     weight: torch.Tensor = reader.weight
     return weight.t() if hasattr(reader, "nf") else weight
+
+
+def readings(anatomy: Anatomy, layer: int) -> dict[str, torch.Tensor]:
+    """What each neuron of a layer reads of the residual stream, raw, [neuron, width].
+
+    Under the empty name; a gated MLP reads twice, as ``gate`` and as ``up``.
+    """
+    readers, count = anatomy.readers[layer], anatomy.n_neurons
+    if len(readers) == 2:
+        return {"gate": read(readers[0]), "up": read(readers[1])}
+    weight = read(readers[0])
+    if len(weight) == 2 * count:  # Phi-3 keeps both in one
+        return {"gate": weight[:count], "up": weight[count:]}
+    return {"": weight}
 
 
 def scale(norm: Any | None, width: int) -> torch.Tensor:

@@ -30,11 +30,14 @@ from engine.neuron import NeuronId
 from engine.paths import default_home, ensure_home, read_pointer
 from engine.scan_request import ScanRequest
 from engine.score import ScoreCard
+from engine.streams import in_thread
 
 if TYPE_CHECKING:
+    from engine.effects import Effects
     from engine.estimate import Estimate
     from engine.judgement import Judgement
     from engine.models.model import Capabilities
+    from engine.similarity import Likeness, SimilarNeurons
     from engine.store import IndexFacts, Store
     from engine.workbench import Workbench
 
@@ -246,6 +249,49 @@ class Engine:
     async def check_model(self, name: str) -> Capabilities:
         """Ask a model what it can do. Raises UsageError, LanguageModelError."""
         return await self._workbench().check_model(name)
+
+    # -- what the weights say
+
+    async def effects(self, neuron: NeuronId, count: int = 10) -> Effects:
+        """Tokens and neurons that a neuron reads from and writes to, by weights alone.
+
+        Args:
+            count: Of each kind.
+
+        Raises:
+            UsageError: no such neuron.
+            IndexFormatError: nothing has been scanned yet.
+            ModelError: the subject model can't be loaded, or has changed since the scan.
+        """
+        from engine.effects import effects_of
+
+        index = self._require_index()
+        index.check(neuron)
+        lab = await self._workbench().lab(index)
+        return await lab.run(lambda subject, stop: effects_of(subject, neuron, count, stop))
+
+    async def similar(
+        self, neuron: NeuronId, by: Likeness = "activation", count: int = 10
+    ) -> SimilarNeurons:
+        """The neurons most like a neuron; by activation it takes the index alone.
+
+        Raises:
+            UsageError: no such neuron, or no such measure.
+            IndexFormatError: nothing has been scanned yet.
+            MethodError: the neuron has the same mean at every token.
+            ModelError: by weights, see :meth:`effects`.
+        """
+        from engine.similarity import check_likeness, similar_by_activation, similar_by_weights
+
+        check_likeness(by)
+        index = self._require_index()
+        index.check(neuron)
+        if by == "activation":
+            return await in_thread(lambda stop: similar_by_activation(index, neuron, count, stop))
+        lab = await self._workbench().lab(index)
+        return await lab.run(
+            lambda subject, stop: similar_by_weights(subject, index, neuron, by, count, stop)
+        )
 
     def _workbench(self) -> Workbench:
         if self._opened is None:

@@ -24,6 +24,7 @@ from engine.records import (
     ActivationRecord,
     Excerpt,
     Fold,
+    Group,
     NeuronRecord,
     NeuronStatistics,
     TokenMeans,
@@ -258,24 +259,56 @@ class Index:
     def token_means(self, neuron: NeuronId) -> TokenMeans:
         """The token look-up table of one neuron, over the explain fold scanned so far."""
         row = self.check(neuron)
-        counts = np.array(self._arrays["token_counts"][:-1])
-        if "token_means" in self._arrays:
-            means = self._arrays["token_means"][row].astype(np.float32)
-        else:
-            sums = self._arrays["token_sums"][neuron.layer, :-1, neuron.index]
-            # Fixed point; indexes begun by the first version hold floating-point sums.
-            scale = 2.0**-TOKEN_GRID if sums.dtype == np.int64 else 1.0
-            means = (sums * scale / np.maximum(counts, 1)).astype(np.float32)
-        seen = counts > 0
+        counts, seen = self._seen_tokens()
         total = max(self.manifest["explain_tokens"], 1)
         ids = self._table[seen]
+        one = slice(neuron.index, neuron.index + 1)
         return TokenMeans(
             token_ids=ids,
             counts=counts[seen],
-            means=means[seen],
+            means=self._token_means(neuron.layer, one, counts)[0, seen],
             mean=float(self._arrays["explain_sum"][row]) / total,
             texts=self.vocabulary.decode(ids),
         )
+
+    def token_counts(self) -> NDArray[np.int64]:
+        """How often each tabled token was seen, without those that never were; int64 [M]."""
+        counts, seen = self._seen_tokens()
+        return counts[seen]
+
+    def token_means_of(self, layer: int, neurons: slice) -> NDArray[np.float32]:
+        """The look-up tables of some neurons of a layer, float32 [n, M].
+
+        M as in :meth:`token_means`, in the same order. UsageError if there is no such layer.
+        """
+        self.check(NeuronId(layer, 0))
+        counts, seen = self._seen_tokens()
+        return self._token_means(layer, neurons, counts)[:, seen]
+
+    def _seen_tokens(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        counts = np.array(self._arrays["token_counts"][:-1])
+        return counts, counts > 0
+
+    def _token_means(
+        self, layer: int, neurons: slice, counts: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        if "token_means" in self._arrays:
+            first = layer * self.n_neurons
+            rows = range(self.n_neurons)[neurons]
+            kept = self._arrays["token_means"][first + rows.start : first + rows.stop]
+            return np.asarray(kept, dtype=np.float32)
+        sums = self._arrays["token_sums"][layer, :-1, neurons]
+        # Fixed point; indexes begun by the first version hold floating-point sums.
+        scale = 2.0**-TOKEN_GRID if sums.dtype == np.int64 else 1.0
+        means = sums * scale / np.maximum(counts, 1)[:, None]
+        return np.ascontiguousarray(means.T, dtype=np.float32)
+
+    def top_windows(self, neuron: NeuronId) -> frozenset[int]:
+        """The windows that the neuron fires most in, as far as they were kept."""
+        row = self.check(neuron)
+        parts = [self._slots[fold, Group.TOP] for fold in Fold]
+        found = [self._arrays["windows"][row, part] for part in parts]
+        return frozenset(int(window) for window in np.concatenate(found) if window >= 0)
 
     @cached_property
     def bytes_on_disk(self) -> int:

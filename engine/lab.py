@@ -175,15 +175,10 @@ class Lab:
         self._index.check(neuron)
 
         def work(subject: SubjectModel, _stop: Stop) -> Promoted:
+            from engine.effects import ranked_tokens
+
             weights = subject.output_weights(neuron.layer, neuron.index).numpy()
-            order = np.argsort(weights, kind="stable")
-            # Rows of the embedding that no token uses say nothing.
-            used = [int(i) for i in order if subject.vocabulary.token(int(i))]
-
-            def named(ids: Sequence[int]) -> tuple[tuple[bytes, float], ...]:
-                return tuple((subject.vocabulary.token(i), float(weights[i])) for i in ids)
-
-            return Promoted(named(used[::-1][:count]), named(used[:count]))
+            return Promoted(*ranked_tokens(subject.vocabulary, weights, count))
 
         return await self._run(work)
 
@@ -230,6 +225,17 @@ class Lab:
 
         return await self._run(work)
 
+    async def run(self, work: Callable[[SubjectModel, Stop], T]) -> T:
+        """Do something else with the model, on its own thread.
+
+        Args:
+            work: Gets the model, and a function that says whether nobody waits any more.
+
+        Raises:
+            ModelError: the model can't be loaded, or has changed since the scan.
+        """
+        return await self._run(work)
+
     async def close(self) -> None:
         """Let go of the model; what is under way stops at its next batch."""
         self._closed = True
@@ -266,7 +272,12 @@ class Lab:
 
         name = self._index.model_name
         subject = SubjectModel.load(name, device=self._device, dtype=self._dtype)
-        if subject.facts.model_id != self.model_id:
+        facts = subject.facts
+        shape = (facts.n_layers, facts.n_neurons)
+        if facts.model_id != self.model_id or shape != (
+            self._index.n_layers,
+            self._index.n_neurons,
+        ):
             raise ModelError(
                 f"The weights of {name} are not those that were scanned.",
                 "Scan again with these weights, or bring the scanned ones back.",
@@ -296,7 +307,7 @@ class Lab:
         skip = int(self._prepend)
         records: list[ActivationRecord] = []
         for start in range(0, len(excerpts), BATCH):
-            _go_on(stop)
+            go_on(stop)
             part = excerpts[start : start + BATCH]
             values: list[NDArray[np.float32]] = []
 
@@ -331,7 +342,7 @@ class Lab:
         bounds = np.cumsum([len(excerpt) for excerpt in excerpts])[:-1]
         found = {}
         for name, rows in variants.items():
-            _go_on(stop)
+            go_on(stop)
             values = torch.full(ids.shape, torch.nan)
             values[inside] = torch.from_numpy(np.concatenate(rows))
             states = subject.hidden(ids, layer=neuron.layer, neuron=neuron.index, values=values)
@@ -349,7 +360,7 @@ def _divergences(
 
     kls, jss = [], []
     for start in range(0, len(original), POSITIONS):
-        _go_on(stop)
+        go_on(stop)
         rows = slice(start, start + POSITIONS)
         p = subject.log_probabilities(original[rows])
         q = subject.log_probabilities(replaced[rows])
@@ -367,6 +378,7 @@ class _LeftError(Exception):
     """Nobody waits for the result any more."""
 
 
-def _go_on(stop: Stop) -> None:
+def go_on(stop: Stop) -> None:
+    """Call it between steps of :meth:`Lab.run`'s work: ends it when nobody waits any more."""
     if stop():
         raise _LeftError

@@ -160,6 +160,11 @@ class SubjectModel:
         """What the weights take; tied ones once."""
         return sum(parameter.nbytes for parameter in self._model.parameters())
 
+    @property
+    def anatomy(self) -> Anatomy:
+        """The model's parts, for what is computed on raw weights."""
+        return self._anatomy
+
     def into_forward(self, first: int | None) -> Forward:
         """The fastest pass over windows; nothing else can be asked of this model after.
 

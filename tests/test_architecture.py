@@ -63,6 +63,7 @@ def test_the_measure_itself_sees_a_heavy_import() -> None:
 @pytest.mark.parametrize(
     "module",
     [
+        "engine.effects",
         "engine.engine",
         "engine.errors",
         "engine.events",
@@ -82,6 +83,7 @@ def test_the_measure_itself_sees_a_heavy_import() -> None:
         "engine.scan_process",
         "engine.score",
         "engine.scoring",
+        "engine.similarity",
         "engine.simulation",
         "engine.splits",
         "engine.store",

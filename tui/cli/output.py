@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
+    from engine.engine import Engine
     from engine.judgement import Judgement, Measure
     from engine.models.request import Usage
     from engine.neuron import NeuronId
@@ -65,6 +66,40 @@ def shown(value: float | None, form: str = "+.3f") -> str:
 def texts(tokens: Sequence[bytes]) -> list[str]:
     """Tokens for JSON; bytes that are no UTF-8 by themselves become U+FFFD."""
     return [token.decode("utf-8", "replace") for token in tokens]
+
+
+def columns(entries: Sequence[str], width: int) -> Iterator[str]:
+    """Entries side by side, none of them broken over two lines."""
+    from wcwidth import wcswidth
+
+    line = ""
+    for entry in entries:
+        if line and wcswidth(line) + 3 + wcswidth(entry) > width:
+            yield line
+            line = ""
+        line = f"{line}   {entry}" if line else entry
+    if line:
+        yield line
+
+
+def weighted_json(tokens: Sequence[tuple[bytes, float]]) -> list[dict[str, Any]]:
+    """Tokens with a weight each."""
+    return [
+        {"token": token.decode("utf-8", "replace"), "weight": number(weight)}
+        for token, weight in tokens
+    ]
+
+
+def known_as(engine: Engine, neuron: NeuronId, width: int) -> str:
+    """The words of a neuron's best saved explanation, inert and cut; empty without one."""
+    from wcwidth import wcswidth
+
+    assert engine.index is not None
+    saved = engine.store.explanations(engine.index.model_id, neuron)
+    words = text_line(saved[0]) if saved else ""
+    while words and wcswidth(words) > max(width, 20):
+        words = words[:-2].rstrip() + "…"
+    return words
 
 
 def neuron_json(neuron: NeuronId) -> dict[str, Any]:

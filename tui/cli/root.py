@@ -24,6 +24,8 @@ COMMANDS = {
     "compare": "tui.cli.compare",
     "choices": "tui.cli.choices",
     "models": "tui.cli.models",
+    "effects": "tui.cli.effects",
+    "similar": "tui.cli.similar",
     "list": "tui.cli.listing",
     "search": "tui.cli.search",
     "annotate": "tui.cli.annotate",

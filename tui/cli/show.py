@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -195,7 +195,7 @@ def _print(
             console.print(Text("  " + output.judgement_line(judgement)), soft_wrap=True)
     console.print("\nTokens by mean activation (explain fold):", style="bold")
     tokens = _strongest_tokens(index.token_means(neuron))
-    for line in _columns(
+    for line in output.columns(
         [f"{exact(token)} {mean:.3f} (n {count})" for token, mean, count in tokens],
         console.width,
     ):
@@ -208,20 +208,6 @@ def _print(
             heat.print_record(console, record, statistics.maximum, lowest=group == "bottom")
     console.print()
     console.print(heat.legend(console, statistics.maximum))
-
-
-def _columns(entries: Sequence[str], width: int) -> Iterator[str]:
-    """Entries side by side, none of them broken over two lines."""
-    from wcwidth import wcswidth
-
-    line = ""
-    for entry in entries:
-        if line and wcswidth(line) + 3 + wcswidth(entry) > width:
-            yield line
-            line = ""
-        line = f"{line}   {entry}" if line else entry
-    if line:
-        yield line
 
 
 def _print_annotation(engine: Engine, index: Index, neuron: NeuronId) -> None:
