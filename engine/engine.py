@@ -35,6 +35,7 @@ from engine.streams import in_thread
 if TYPE_CHECKING:
     from engine.effects import Effects
     from engine.estimate import Estimate
+    from engine.experiments import Experiments
     from engine.judgement import Judgement
     from engine.models.model import Capabilities
     from engine.similarity import Likeness, SimilarNeurons
@@ -292,6 +293,14 @@ class Engine:
         return await lab.run(
             lambda subject, stop: similar_by_weights(subject, index, neuron, by, count, stop)
         )
+
+    async def experiments(self) -> Experiments:
+        """What can be tried on the open index's neurons with a typed text; cheap.
+
+        Raises:
+            IndexFormatError: nothing has been scanned yet.
+        """
+        return await self._workbench().experiments(self._require_index())
 
     def _workbench(self) -> Workbench:
         if self._opened is None:

@@ -245,17 +245,19 @@ class SubjectModel:
                 handle.remove()
         return states
 
-    def log_probabilities(self, states: torch.Tensor) -> torch.Tensor:
-        """Next-token log-probabilities of hidden states, float64 [..., vocabulary].
+    def log_probabilities(self, states: torch.Tensor, *, exact: bool = True) -> torch.Tensor:
+        """Next-token log-probabilities of hidden states, [..., vocabulary].
 
-        In float64, since the difference that one neuron makes can be as small as what
-        float32 rounds away.
+        Args:
+            exact: In float64, since the difference that one neuron makes can be as small
+                as what float32 rounds away; else in float32, in less than half the time.
         """
         import torch
 
         config = self._model.config
         with torch.inference_mode():
-            logits = self._anatomy.head(states).double()
+            logits = self._anatomy.head(states)
+            logits = logits.double() if exact else logits.float()
             if cap := getattr(config, "final_logit_softcapping", None):  # Gemma 2
                 logits = torch.tanh(logits / cap) * cap
             logits = logits * (getattr(config, "logit_scale", None) or 1.0)  # Cohere

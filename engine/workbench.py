@@ -24,6 +24,7 @@ from engine.sides import means_of, record_of
 from engine.spending import Spending
 
 if TYPE_CHECKING:
+    from engine.experiments import Experiments
     from engine.lab import Lab
     from engine.models.model import Capabilities, LanguageModel
     from engine.models.replies import Replies
@@ -40,6 +41,7 @@ class Workbench:
         self._replies: Replies | None = None
         self._lab: Lab | None = None
         self._lab_of = ("", "")
+        self._experiments: Experiments | None = None
         self._lock = asyncio.Lock()
 
     async def explain(
@@ -119,6 +121,14 @@ class Workbench:
                 await self._lab.close()
             self._lab, self._lab_of = Lab.of(index), key
         return self._lab
+
+    async def experiments(self, index: Index) -> Experiments:
+        """What can be tried on an index's neurons; the same object for the same index."""
+        if self._experiments is None or self._experiments.index is not index:
+            from engine.experiments import Experiments
+
+            self._experiments = Experiments(await self.lab(index), index)
+        return self._experiments
 
     async def close(self) -> None:
         """Let go of everything."""
