@@ -67,6 +67,7 @@ def test_the_measure_itself_sees_a_heavy_import() -> None:
         "engine.engine",
         "engine.errors",
         "engine.events",
+        "engine.experiments",
         "engine.explanation",
         "engine.glyphs",
         "engine.index",
