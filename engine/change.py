@@ -76,3 +76,13 @@ class Change:
 
 #: The neuron as it is, to compare with.
 UNCHANGED = Change("scale", 1.0)
+
+
+def usual_changes(maximum: float) -> tuple[Change, ...]:
+    """What to compare when nothing is said: off, as it is, full on, and four times that.
+
+    Args:
+        maximum: The neuron's over the scanned text; rounded to two digits.
+    """
+    full = float(f"{max(maximum, 1e-3):.2g}")
+    return Change("zero"), UNCHANGED, Change("clamp", full), Change("clamp", 4 * full)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -26,6 +28,7 @@ from engine.lab import Lab
 from engine.neuron import NeuronId
 from engine.paths import read_pointer
 from engine.steering import Steered, SteerFinished, SteerStarted
+from tui.cli.root import cli
 
 NEURON = NeuronId(2, 77)
 TEXT = "The court held that the tenant owed nothing to the landlord, and in 1987 Zwölf — 数学."
@@ -448,3 +451,67 @@ def test_any_other_word_is_refused_with_a_remedy(text: str) -> None:
         assert error.remedy
     else:
         assert np.isfinite(change.value)
+
+
+# ---------------------------------------------------------------- command line
+
+
+def run(*args: str, **settings: Any) -> str:
+    result = CliRunner().invoke(cli, list(args), prog_name="neuroglass", **settings)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_a_prompt_on_the_command_line(home: Path) -> None:
+    facts = json.loads(run("prompt", TEXT, "--neuron", "2:77", "--at", "-1", "--json"))
+    assert len(facts["tokens"]) == len(facts["activations"]) == len(facts["surprise"])
+    assert facts["position"] == len(facts["tokens"]) - 1 and len(facts["firing"]) == 10
+    text = run("prompt", TEXT, "--neuron", "2:77", "--tokens", "--at", "1")
+    assert "2:77  strongest" in text and 'Firing at token 1, " court"' in text
+    assert sum(" tenant" in line or ' "' in line for line in text.splitlines()) >= 10
+    ranked = json.loads(run("prompt", "-", "--json", input=TEXT + "\n"))
+    assert ranked["firing"] == facts["firing"] and "activations" not in ranked
+
+
+def test_ablating_on_the_command_line(home: Path) -> None:
+    facts = json.loads(run("ablate", "2:77", TEXT, "--to", "=20", "--at", "2", "--json"))
+    assert facts["change"] == "=20" and facts["positions"] == [2]
+    assert facts["put"][2] == 20 and facts["kl"][2] > facts["kl"][1]
+    assert facts["loss_after"][:2] == pytest.approx(facts["loss_before"][:2], abs=1e-5)
+    text = run("ablate", "2:77", TEXT, "--to", "=20", "--at", "2", "--after", "2")
+    assert "2:77 to =20 at 1 of" in text and 'Next after token 2, " held"' in text
+
+
+def test_steering_on_the_command_line(home: Path) -> None:
+    args = ("steer", "2:77", TEXT, "--to", "x1", "--to", "=40", "--tokens", "6")
+    facts = json.loads(run(*args, "--json"))
+    plain, pushed = facts["continuations"]
+    assert (plain["change"], pushed["change"]) == ("×1", "=40")
+    assert len(plain["tokens"]) == len(plain["probabilities"]) == 6
+    assert plain["text"] != pushed["text"]
+    text = run(*args)
+    assert "2:77 ×1" in text and "2:77 =40" in text
+    assert run("steer", "2:77", TEXT, "--tokens", "1").count("2:77") == 4
+
+
+def test_mistakes_on_the_command_line(home: Path) -> None:
+    for args, words in (
+        (("ablate", "2:77", TEXT, "--to", "twice"), "is no change of a neuron"),
+        (("ablate", "2:77", "a", "--at", "7"), "There is no token 7"),
+        (("prompt", ""), "The prompt is empty"),
+        (("steer", "9:1", "a"), "There is no neuron 9:1"),
+    ):
+        result = CliRunner().invoke(cli, list(args), prog_name="neuroglass")
+        assert result.exit_code and words in result.output
+        assert "Traceback" not in result.output
+
+
+def test_what_the_model_says_is_shown_inertly(home: Path) -> None:
+    odd = "\x1b[31m red \x9b \u202e turned \x07\r\n"
+    for args in (
+        ("prompt", odd, "--neuron", "2:77", "--tokens", "--at", "0"),
+        ("ablate", "2:77", odd),
+        ("steer", "2:77", odd, "--to", "=90", "--temperature", "5"),
+    ):
+        text = run(*args)
+        assert all(char.isprintable() or char == "\n" for char in text)

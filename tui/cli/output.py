@@ -53,7 +53,7 @@ def number(value: float | None, digits: int = 6) -> float | None:
     return float(f"{value:.{digits}g}")
 
 
-def numbers(values: NDArray[np.float32]) -> list[float | None]:
+def numbers(values: NDArray[np.floating[Any]]) -> list[float | None]:
     """JSON numbers of an array; NaN becomes null."""
     return [number(value) for value in values.tolist()]
 
