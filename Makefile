@@ -52,6 +52,11 @@ snapshots: $(DEV) ## Redraw the expected screens; look at the difference before 
 	$(BIN)/python -m pytest -n 0 --snapshot-update tests $(PYTEST_FLAGS)
 
 bench: $(DEV) ## Measure scan speed, key latency and scores on this machine
+	$(BIN)/python -m pip install -q $(PIP_FLAGS) -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m tests.bench.scan
+	$(BIN)/python -m tests.bench.growth
+	$(BIN)/python -m tests.bench.index
+	$(BIN)/python -m tests.bench.precision
 	$(BIN)/neuroglass scan --home $(BENCH_HOME)
 	$(BIN)/python -m tests.bench.app --home $(BENCH_HOME)
 	$(BIN)/python -m tests.bench.scores --home $(BENCH_HOME)

@@ -75,6 +75,8 @@ def merge(
     home: Path,
     out: Path | None = None,
     cancelled: Callable[[], bool] = lambda: False,
+    *,
+    partial: bool = False,
 ) -> Iterator[ScanEvent]:
     """Merge parts of one scan, yielding events; the last one is terminal.
 
@@ -83,11 +85,12 @@ def merge(
 
     Args:
         out: Folder of the result; None for what the whole scan would be called.
+        partial: Make a part even of all parts, to be merged on somewhere else.
 
     Nothing is raised for an expected failure: it is a :class:`ScanFailed` event.
     """
     try:
-        yield from _merge(folders, ensure_home(home), out, cancelled)
+        yield from _merge(folders, ensure_home(home), out, cancelled, partial)
     except NeuroglassError as error:
         yield ScanFailed(error.message, error.remedy, error.exit_code)
     except OSError as error:
@@ -101,7 +104,11 @@ def merge(
 
 
 def _merge(
-    folders: Sequence[Path], home: Path, out: Path | None, cancelled: Callable[[], bool]
+    folders: Sequence[Path],
+    home: Path,
+    out: Path | None,
+    cancelled: Callable[[], bool],
+    partial: bool,
 ) -> Iterator[ScanEvent]:
     yield ScanStage("merging")
     started = time.monotonic()
@@ -117,7 +124,7 @@ def _merge(
             )
     ranges = _union(parts)
     total = int(first["batches"]["total"])
-    complete = ranges == [[0, total]]
+    complete = ranges == [[0, total]] and not partial
     name = Path(first["model"]["name"]).name
     tag = "" if complete else f"batches-{'-'.join(str(n) for pair in ranges for n in pair)}"
     folder = out or index_folder(home, name, first["index_id"], tag)

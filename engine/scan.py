@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from engine.plan import Plan
     from engine.reader import BatchReader
     from engine.state import ScanState
+    from engine.subject import SubjectModel
+    from engine.text import Document
     from engine.windows import WindowSet
 
 #: Checkpoints may take this share of the pass, and come no faster than this.
@@ -77,57 +79,112 @@ def run_scan(
 
 def _scan(request: ScanRequest, home: Path, cancelled: Callable[[], bool]) -> Iterator[ScanEvent]:
     yield ScanStage("loading the model")
-    from engine.generation import IndexLock
-    from engine.index_writer import IndexWriter, default_folder, index_identity
-    from engine.memory import check, reckon
-    from engine.plan import plan_batches
-    from engine.reader import BatchReader
-    from engine.state import Layout
-    from engine.subject import SubjectModel
     from engine.text import read_documents
-    from engine.windows import cut
 
-    subject = SubjectModel.load(request.model, device=request.device, dtype=request.dtype)
-    if request.window + request.prepend_end_of_text > subject.facts.positions:
-        raise ScanError(
-            f"{request.model} reads at most {subject.facts.positions} tokens at once.",
-            "Use a smaller window.",
-        )
+    material = Material.load(request)
     yield ScanStage("reading the text")
-    windows = cut(read_documents(request.sources), subject.tokenizer, request.window)
-    identity = index_identity(request, subject.facts, windows)
-    folder = Path(request.index) if request.index else default_folder(home, request, identity)
-    neurons = subject.facts.n_layers * subject.facts.n_neurons
-    plan = plan_batches(windows, request.batch, neurons)
-    planned = reckon(request, folder, subject, windows, Layout.of(subject.facts, request, plan))
-    yield planned
-    check(planned)
-    with IndexLock(folder) as lock:
-        yield from _wait(lock, folder, cancelled)
-        if cancelled():
-            yield ScanStopped(0, len(windows))
-            return
-        writer = IndexWriter(
-            folder, identity, request, subject.facts, windows, subject.vocabulary, plan
-        )
-        whole = request.shard is None
-        batches = plan.shard(*(request.shard or (1, 1)))
-        state = writer.resume(batches)
-        total = _Total(windows, plan, batches)
-        done = total.windows if state is None else state.windows_done
-        if whole and done:
-            writer.point(home)
-            yield ScanPublished(str(folder), done, total.windows)
-        started = time.monotonic()
-        if state is not None:
-            first = subject.end_of_text if request.prepend_end_of_text else None
-            reader = BatchReader(subject.into_forward(first), windows, plan, request)
-            yield from _pass(reader, state, writer, total, home if whole else None, cancelled)
-            if state.next_batch < batches.stop or state.pilot is not None:
-                yield ScanStopped(state.windows_done, total.windows)
+    material.read(read_documents(request.sources))
+    yield from material.scan(request, home, cancelled)
+
+
+class Material:
+    """A loaded model and a text cut into windows: any part of the text can be scanned.
+
+    Use :meth:`load`, then :meth:`read`, then :meth:`scan` as often as wanted.
+    """
+
+    def __init__(self, subject: SubjectModel, request: ScanRequest) -> None:
+        self._subject = subject
+        self._request = request
+        self._windows: WindowSet | None = None
+        self._reader: BatchReader | None = None
+
+    @classmethod
+    def load(cls, request: ScanRequest) -> Material:
+        """Load the request's model. ModelError, or ScanError if its windows are too long."""
+        from engine.subject import SubjectModel
+
+        subject = SubjectModel.load(request.model, device=request.device, dtype=request.dtype)
+        if request.window + request.prepend_end_of_text > subject.facts.positions:
+            raise ScanError(
+                f"{request.model} reads at most {subject.facts.positions} tokens at once.",
+                "Use a smaller window.",
+            )
+        return cls(subject, request)
+
+    def read(self, documents: Iterable[Document]) -> None:
+        """Cut the text into windows. TextError if there is none."""
+        from engine.plan import plan_batches
+        from engine.windows import cut
+
+        facts = self._subject.facts
+        self._windows = cut(documents, self._subject.tokenizer, self._request.window)
+        neurons = facts.n_layers * facts.n_neurons
+        self._plan = plan_batches(self._windows, self._request.batch, neurons)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Windows and tokens of the whole text."""
+        assert self._windows is not None
+        return len(self._windows), self._windows.tokens
+
+    def scan(
+        self, request: ScanRequest, home: Path, cancelled: Callable[[], bool] = lambda: False
+    ) -> Iterator[ScanEvent]:
+        """Scan what the request's shard names. NeuroglassError for an expected failure.
+
+        Args:
+            request: The one that this was loaded for, but for its shard and index.
+        """
+        from engine.generation import IndexLock
+        from engine.index_writer import IndexWriter, default_folder, index_identity
+        from engine.memory import check, reckon
+        from engine.state import Layout
+
+        windows, plan, facts = self._windows, self._plan, self._subject.facts
+        assert windows is not None
+        identity = index_identity(request, facts, windows)
+        folder = Path(request.index) if request.index else default_folder(home, request, identity)
+        if self._reader is None:
+            layout = Layout.of(facts, request, plan)
+            planned = reckon(request, folder, self._subject, windows, layout)
+            yield planned
+            check(planned)
+        with IndexLock(folder) as lock:
+            yield from _wait(lock, folder, cancelled)
+            if cancelled():
+                yield ScanStopped(0, len(windows))
                 return
-        seconds = time.monotonic() - started
-        yield ScanFinished(str(folder), total.windows, total.tokens, seconds, writer.size())
+            vocabulary = self._subject.vocabulary
+            writer = IndexWriter(folder, identity, request, facts, windows, vocabulary, plan)
+            whole = request.shard is None
+            batches = plan.shard(*(request.shard or (1, 1)))
+            state = writer.resume(batches)
+            total = _Total(windows, plan, batches)
+            done = total.windows if state is None else state.windows_done
+            if whole and done:
+                writer.point(home)
+                yield ScanPublished(str(folder), done, total.windows)
+            started = time.monotonic()
+            if state is not None:
+                reader, target = self._opened(), home if whole else None
+                yield from _pass(reader, state, writer, total, target, cancelled)
+                if state.next_batch < batches.stop or state.pilot is not None:
+                    yield ScanStopped(state.windows_done, total.windows)
+                    return
+            seconds = time.monotonic() - started
+            yield ScanFinished(str(folder), total.windows, total.tokens, seconds, writer.size())
+
+    def _opened(self) -> BatchReader:
+        if self._reader is None:
+            from engine.reader import BatchReader
+
+            assert self._windows is not None
+            subject, request = self._subject, self._request
+            first = subject.end_of_text if request.prepend_end_of_text else None
+            forward = subject.into_forward(first)
+            self._reader = BatchReader(forward, self._windows, self._plan, request)
+        return self._reader
 
 
 class _Total:

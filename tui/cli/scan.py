@@ -6,8 +6,9 @@ import contextlib
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
@@ -18,6 +19,9 @@ from tui.cli.place import Place, json_option, place_options
 if TYPE_CHECKING:
     from engine.events import ScanEvent
     from engine.scan_request import ScanRequest
+
+    Events = Iterator[ScanEvent]
+    Scan = Callable[[ScanRequest, Path, Callable[[], bool]], Events]
 
 #: Where there is no terminal to draw on, progress is told in steps of this share.
 STEP = 0.1
@@ -51,6 +55,15 @@ STEP = 0.1
     metavar="I/N",
     help="Read only part I of N, counted from 1; put parts together with: neuroglass merge.",
 )
+@click.option(
+    "--ray",
+    is_flag=False,
+    flag_value="",
+    metavar="[ADDRESS]",
+    help="Scan on a Ray cluster; without an address, on one started here.",
+)
+@click.option("--workers", type=int, default=0, help="Of Ray. Default: what processors allow.")
+@click.option("--threads", type=int, default=1, show_default=True, help="Of each Ray worker.")
 @click.option("--dry-run", is_flag=True, help="Say what it would take, and scan nothing.")
 @json_option
 @place_options
@@ -64,6 +77,9 @@ def command(
     batch: int,
     top: int,
     shard: str | None,
+    ray: str | None,
+    workers: int,
+    threads: int,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -88,7 +104,16 @@ def command(
         shard=_shard(shard),
     )
     request.check()
-    _run(place, request, reporter_for(as_json), dry_run=dry_run)
+    scan = None
+    if ray is not None:
+        from engine.ray_scan import RayRequest, scan_on_ray
+
+        where = RayRequest(ray or None, max(workers, 0), max(threads, 1))
+
+        def scan(request: ScanRequest, home: Path, stop: Callable[[], bool]) -> Events:
+            return scan_on_ray(request, home, where, stop)
+
+    _run(place, request, reporter_for(as_json), scan, dry_run=dry_run)
 
 
 def _shard(text: str | None) -> tuple[int, int] | None:
@@ -109,7 +134,14 @@ def reporter_for(as_json: bool) -> Reporter:
     return _Bar() if sys.stderr.isatty() else _Lines()
 
 
-def _run(place: Place, request: ScanRequest, reporter: Reporter, *, dry_run: bool) -> None:
+def _run(
+    place: Place,
+    request: ScanRequest,
+    reporter: Reporter,
+    scan: Scan | None = None,
+    *,
+    dry_run: bool,
+) -> None:
     from engine.errors import ScanError
     from engine.events import (
         ScanFailed,
@@ -126,7 +158,7 @@ def _run(place: Place, request: ScanRequest, reporter: Reporter, *, dry_run: boo
     last: ScanEvent | None = None
     kept = 0
     with stop.listening(), reporter:
-        for last in run_scan(request, place.home or default_home(), stop.asked):
+        for last in (scan or run_scan)(request, place.home or default_home(), stop.asked):
             # From here on there is something to keep; before, a signal just ends it.
             stop.gently = stop.gently or isinstance(last, ScanProgress)
             if isinstance(last, ScanPublished):
