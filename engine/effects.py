@@ -99,7 +99,7 @@ def effects_of(subject: SubjectModel, neuron: NeuronId, count: int, stop: Stop) 
     """The effects of one neuron, so many of each kind.
 
     Costs one product with every weight of the MLPs and both embeddings; layers are taken
-    one after the other, so that no more than one is in memory in float32.
+    one after the other, so that no more than one is in memory in float64.
     """
     output = subject.output_weights(neuron.layer, neuron.index).numpy()
     found = []
@@ -123,13 +123,13 @@ def effects_of(subject: SubjectModel, neuron: NeuronId, count: int, stop: Stop) 
 
 
 def directions(subject: SubjectModel, neuron: NeuronId) -> dict[str, torch.Tensor]:
-    """What a neuron reads, times the scale of the norm before it; each float32 [width]."""
+    """What a neuron reads, times the scale of the norm before it; each float64 [width]."""
     import torch
 
     with torch.inference_mode():
         found = {}
         for name, weight in readings(subject.anatomy, neuron.layer).items():
-            own = weight[neuron.index].float()
+            own = weight[neuron.index].double()
             norm = subject.anatomy.norms[neuron.layer]
             found[name] = own * scale(norm, len(own)).to(own)
         return found
@@ -153,7 +153,7 @@ def upstream_weights(
     with torch.inference_mode():
         for layer in range(neuron.layer):
             go_on(stop)
-            wrote = written(anatomy.projections[layer]).float()
+            wrote = written(anatomy.projections[layer]).double()
             weights[layer] = (wrote @ direction).cpu().numpy()
     return weights
 
@@ -176,12 +176,12 @@ def downstream_weights(
         for name in readings(anatomy, neuron.layer)
     }
     with torch.inference_mode():
-        wrote = written(anatomy.projections[neuron.layer])[neuron.index].float()
+        wrote = written(anatomy.projections[neuron.layer])[neuron.index].double()
         for layer in range(neuron.layer + 1, layers):
             go_on(stop)
             scaled = wrote * scale(anatomy.norms[layer], len(wrote)).to(wrote)
             for name, weight in readings(anatomy, layer).items():
-                weights[name][layer] = (weight.float() @ scaled).cpu().numpy()
+                weights[name][layer] = (weight.double() @ scaled).cpu().numpy()
     return weights
 
 
@@ -192,8 +192,8 @@ def _tokens_into(subject: SubjectModel, direction: torch.Tensor) -> NDArray[np.f
     anatomy = subject.anatomy
     with torch.inference_mode():
         if anatomy.widen is not None:  # the embedding's own, narrower space
-            direction = direction @ anatomy.widen.weight.float()
-        weights: NDArray[np.float32] = (anatomy.tokens.weight.float() @ direction).cpu().numpy()
+            direction = direction @ anatomy.widen.weight.double()
+        weights: NDArray[np.float32] = (anatomy.tokens.weight.double() @ direction).cpu().numpy()
     return weights
 
 

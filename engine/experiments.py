@@ -267,6 +267,7 @@ class Experiments:
 
     def _ranked(self, values: NDArray[np.float64], count: int) -> tuple[Firing, ...]:
         maximum, mean, deviation = self._ranges()
+        values = values[: len(maximum), : maximum.shape[1]]  # an index may be of a part
         least = LEAST_RANGE * np.median(maximum, axis=1, keepdims=True)
         has_range = (maximum > least) & (maximum > 0)
         share = np.where(has_range, values / np.where(has_range, maximum, 1), -np.inf)

@@ -273,11 +273,9 @@ class Lab:
         name = self._index.model_name
         subject = SubjectModel.load(name, device=self._device, dtype=self._dtype)
         facts = subject.facts
-        shape = (facts.n_layers, facts.n_neurons)
-        if facts.model_id != self.model_id or shape != (
-            self._index.n_layers,
-            self._index.n_neurons,
-        ):
+        # An index may be of a part of a model's neurons, never of more than it has.
+        fits = facts.n_layers >= self._index.n_layers and facts.n_neurons >= self._index.n_neurons
+        if facts.model_id != self.model_id or not fits:
             raise ModelError(
                 f"The weights of {name} are not those that were scanned.",
                 "Scan again with these weights, or bring the scanned ones back.",

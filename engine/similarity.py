@@ -125,8 +125,8 @@ def similar_by_weights(
 
     def vectors(layer: int) -> torch.Tensor:
         if by == "output":
-            return written(anatomy.projections[layer]).float()
-        parts = [weight.float() for weight in readings(anatomy, layer).values()]
+            return written(anatomy.projections[layer]).double()
+        parts = [weight.double() for weight in readings(anatomy, layer).values()]
         norm = scale(anatomy.norms[layer], parts[0].shape[1])
         return torch.cat([part * norm.to(part) for part in parts], dim=1)
 
@@ -137,7 +137,8 @@ def similar_by_weights(
         for layer in range(index.n_layers):
             go_on(stop)
             several = vectors(layer)
-            likeness[layer] = (several @ own / several.norm(dim=1)).cpu().numpy()
+            cosine = several @ own / several.norm(dim=1)
+            likeness[layer] = cosine[: index.n_neurons].cpu().numpy()
     return _most_alike(index, neuron, by, likeness, count)
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 #: Called for every layer of a forward pass with float32 [batch, position, neuron].
 OnLayer = Callable[[int, "torch.Tensor"], None]
 
-_DTYPES = ("float32", "bfloat16", "float16")
+_DTYPES = ("float32", "bfloat16", "float16", "float64")
 #: A model that names no longest input is taken to read so many tokens.
 _POSITIONS = 2048
 _REMEDY = (
@@ -94,7 +94,8 @@ class SubjectModel:
 
         Args:
             device: ``auto`` (CUDA when present, else CPU) or a torch device.
-            dtype: ``float32``, ``bfloat16`` or ``float16``, of weights and arithmetic.
+            dtype: ``float32``, ``bfloat16``, ``float16`` or ``float64``, of weights and
+                arithmetic.
 
         Raises:
             ModelError: missing, unreachable, unreadable, or of a kind that is not read.
