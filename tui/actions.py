@@ -65,6 +65,7 @@ def _move(direction: str, keys: tuple[str, ...], description: str) -> Action:
 
 
 _NEURON, _EXCERPTS, _EXPLAIN, _APP = "Neurons", "Excerpts", "Explanations", "Program"
+_LAB = "Effects and experiments"
 
 ACTIONS: tuple[Action, ...] = (
     _move("down", ("j", "down"), "Next neuron, excerpt or line"),
@@ -114,6 +115,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("compare", ("v",), "compare", "Explanations of the neuron side by side", _EXPLAIN),
     Action("cancel", ("escape", "x"), "cancel", "Cancel; else back to the list", _EXPLAIN),
     Action("save", ("s",), "save", "Save the explanation with its score", _EXPLAIN, footer=True),
+    Action("effects", ("f",), "effects", "What it reads and writes, and what is like it", _LAB),
     Action("scan", ("S",), "scan", "Start the scan, or stop it", _APP),
     Action("copy", ("y",), "copy", "Copy neuron and explanation", _APP),
     Action("light", ("t",), "theme", "Switch between dark and light", _APP),

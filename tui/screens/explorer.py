@@ -174,6 +174,18 @@ class Explorer(Browser):
 
         self.app.push_screen(CompareScreen(engine, view, self.session.results.get(neuron)), chosen)
 
+    def action_effects(self) -> None:
+        """Show what the neuron reads and writes by its weights, and what is like it."""
+        if self.engine is None or self.neuron_view is None:
+            return
+        from tui.screens.effects import EffectsScreen
+
+        self.app.push_screen(EffectsScreen(self.engine, self.session.neuron), self._open)
+
+    def _open(self, neuron: NeuronId | None) -> None:
+        if neuron is not None:
+            self.choose(neuron)
+
     @on(ExplainMoved)
     def _explain_moved(self, message: ExplainMoved) -> None:
         from engine import events
