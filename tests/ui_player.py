@@ -27,7 +27,7 @@ from tests.small_index import FOLDER
 from tui.app import make_app
 
 SIZES = [(120, 40), (80, 24)]
-BUSY = {"open", "read", "explain", "estimate"}
+BUSY = {"open", "read", "explain", "estimate", "effects", "prompt", "firing", "ablate", "steer"}
 WIDE = pytest.mark.parametrize("size", SIZES, ids=["120x40", "80x24"])
 
 
@@ -100,6 +100,9 @@ def play(tmp_path: Path, snapshot: SnapshotAssertion) -> Play:
         async with app.run_test(size=size) as pilot:
             await settled(pilot)
             yield pilot, shoot
+            if app.engine is not None:
+                await app.jobs.close()
+                await app.engine.close()
 
     return play
 

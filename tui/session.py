@@ -196,6 +196,8 @@ class Session:
     neuron: NeuronId = field(default_factory=lambda: NeuronId(0, 0))
     sort: Sort = Sort.INDEX
     group: str = "top"
+    #: What was last typed in the prompt lab.
+    prompt: str = ""
     results: dict[NeuronId, Result] = field(default_factory=dict)
 
     def unsaved(self) -> list[Result]:

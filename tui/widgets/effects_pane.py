@@ -6,11 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len, set_cell_size
-
 from engine.glyphs import exact
 from engine.neuron import NeuronId
-from tui.widgets.pane import Pane, Span, between, merged, wrapped
+from tui.widgets.pane import Pane, Span, between, fitted, merged, wrapped
 
 if TYPE_CHECKING:
     from engine.effects import Effects, Link, Weighted
@@ -253,10 +251,10 @@ class EffectsPane(Pane, can_focus=True):
         weight = f"{entry.weight:+.3f}"
         if entry.neuron is None:
             room = size - 2 - len(weight)
-            return [mark, (_fit(exact(entry.token), room), style), (f" {weight}", quiet)]
+            return [mark, (fitted(exact(entry.token), room), style), (f" {weight}", quiet)]
         name = f"{entry.neuron!s:<8}"
         room = size - 3 - len(name) - len(weight)
-        hint = _fit(self.hints.get(entry.neuron, ""), max(room, 0))
+        hint = fitted(self.hints.get(entry.neuron, ""), max(room, 0))
         return [mark, (name, style), (f" {weight} ", quiet), (hint, quiet)]
 
     def _keys(self) -> list[Span]:
@@ -272,10 +270,3 @@ class EffectsPane(Pane, can_focus=True):
         for key, meaning in keys:
             spans += [(f" {key}", palette.text), (f" {meaning} ", palette.dim)]
         return spans
-
-
-def _fit(text: str, width: int) -> str:
-    """Exactly so many cells; what is cut off is marked."""
-    if cell_len(text) > width:
-        return set_cell_size(text, width - 1) + "…" if width > 0 else ""
-    return text + " " * (width - cell_len(text))

@@ -63,6 +63,13 @@ def between(left: Sequence[Span], right: Sequence[Span], width: int, fill: Style
     return [*merged(left, room - gap, fill), (" " * gap, fill), *right]
 
 
+def fitted(text: str, width: int) -> str:
+    """Inert text in exactly so many cells; what is cut off is marked."""
+    if cell_len(text) > width:
+        return set_cell_size(text, width - 1) + "…" if width > 0 else ""
+    return text + " " * (width - cell_len(text))
+
+
 def changed_columns(old: Row, new: Row) -> tuple[int, int] | None:
     """The first column that differs and the one after the last; None if rows are equal."""
     if old == new:

@@ -1,0 +1,78 @@
+"""Texts of the prompt lab's top line, status line and footer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.glyphs import exact
+from engine.neuron import NeuronId
+from tui.session import number
+from tui.theme import Palette
+from tui.widgets.pane import Span
+
+if TYPE_CHECKING:
+    from engine.experiments import PromptReading
+
+#: What each pane's keys do.
+KEYS: dict[str, tuple[tuple[str, str], ...]] = {
+    "lab-line": (("type", "your text"), ("tab", "tokens"), ("esc", "to the tokens")),
+    "lab-heat": (
+        ("hl", "token"),
+        ("i", "type"),
+        ("tab", "neurons"),
+        ("a", "ablate"),
+        ("c", "change"),
+        ("w", "where"),
+        ("s", "steer"),
+        ("r", "seed"),
+        ("esc", "back"),
+    ),
+    "lab-list": (
+        ("jk", "move"),
+        ("enter", "watch"),
+        ("o", "open"),
+        ("tab", "type"),
+        ("a", "ablate"),
+        ("s", "steer"),
+        ("esc", "back"),
+    ),
+}
+
+
+def head(
+    neuron: NeuronId, reading: PromptReading | None, palette: Palette
+) -> tuple[list[Span], list[Span]]:
+    """Which neuron, how strongly it fires at most; how the model finds the text."""
+    left: list[Span] = [(" Prompt lab ", palette.dim), (f"  {neuron}", palette.strong)]
+    if reading is None:
+        return left, []
+    left.append((f"   strongest {float(reading.activations.max()):.2f}", palette.dim))
+    if reading.cut:
+        return left, [(f"{reading.cut:,} tokens more than the model reads ", palette.accent)]
+    loss = reading.surprise[reading.surprise == reading.surprise]
+    mean = f" · {float(loss.mean()):.2f} nats a token" if len(loss) else ""
+    return left, [(f"{len(reading.tokens)} tokens{mean} ", palette.faint)]
+
+
+def token(reading: PromptReading | None, place: int, palette: Palette) -> list[Span]:
+    """Everything exact about the token under the cursor."""
+    if reading is None or place >= len(reading.tokens):
+        return []
+    value, surprise = float(reading.activations[place]), float(reading.surprise[place])
+    return [
+        (f" {exact(reading.tokens[place])}", palette.strong),
+        (f"  {value:.4f}", palette.accent),
+        (f"  surprise {number(surprise, 3)}", palette.text),
+        (f"  token {place + 1}/{len(reading.tokens)}", palette.dim),
+    ]
+
+
+def keys(pane: str | None, palette: Palette, width: int) -> list[Span]:
+    """The keys of the pane that has the focus; the way back never falls off the edge."""
+    several = list(KEYS.get(pane or "", KEYS["lab-heat"]))
+    while len(several) > 2 and sum(len(key) + len(what) + 3 for key, what in several) > width:
+        del several[-2]
+    spans: list[Span] = []
+    for key, what in several:
+        spans += [(f" {key}", palette.text), (f" {what} ", palette.dim)]
+    return spans
