@@ -17,8 +17,10 @@ from pytest_textual_snapshot import SVGImageExtension
 from syrupy.assertion import SnapshotAssertion
 from textual.pilot import Pilot
 
+from engine.effects import Effects
 from engine.engine import Engine
 from engine.events import PipelineEvent, ScanEvent, ScanFailed, ScanPublished
+from engine.experiments import Experiments
 from engine.explanation import Word
 from engine.neuron import NeuronId
 from engine.paths import write_pointer
@@ -37,10 +39,22 @@ class PacedEngine(Engine):
     Attributes:
         scan_events: What the scan tells before it goes quiet.
         words: How many words an explanation streams before it goes quiet; None for all.
+        loading: Whether the subject model is being loaded for ever.
     """
 
     scan_events: Sequence[ScanEvent] = ()
     words: int | None = None
+    loading: bool = False
+
+    async def effects(self, neuron: NeuronId, count: int = 10) -> Effects:
+        if self.loading:
+            await asyncio.Event().wait()
+        return await super().effects(neuron, count)
+
+    async def experiments(self) -> Experiments:
+        if self.loading:
+            await asyncio.Event().wait()
+        return await super().experiments()
 
     async def scan(self, request: ScanRequest | None = None) -> AsyncGenerator[ScanEvent, None]:
         for event in self.scan_events:
@@ -75,6 +89,7 @@ def play(tmp_path: Path, snapshot: SnapshotAssertion) -> Play:
         index: Path | None = None,
         scan_events: Sequence[ScanEvent] = (),
         words: int | None = None,
+        loading: bool = False,
         **settings: Any,
     ) -> AsyncIterator[tuple[Pilot[object], Shoot]]:
         home = tmp_path / "home"
@@ -86,6 +101,7 @@ def play(tmp_path: Path, snapshot: SnapshotAssertion) -> Play:
             engine = await PacedEngine.open(home, index=index)
             assert isinstance(engine, PacedEngine)
             engine.scan_events, engine.words = scan_events, words
+            engine.loading = loading
             return engine
 
         settings.setdefault("scan", bool(scan_events))
@@ -121,6 +137,8 @@ async def settled(pilot: Pilot[object]) -> None:
         engine = getattr(app, "engine", None)
         paced = engine is not None and engine.words is not None
         busy = names & (BUSY - {"explain"} if paced else BUSY)
+        if engine is not None and engine.loading:
+            busy -= {"effects", "prompt"}
         quiet = 0 if busy else quiet + 1
         if quiet >= 12:
             return

@@ -11,7 +11,7 @@ from engine.glyphs import inert
 from engine.neuron import NeuronId
 from tui.actions import bindings
 from tui.messages import EngineOpened, ExplainMoved, IndexChanged, Problem, ScanMoved
-from tui.screens.browser import Browser
+from tui.screens.laboratory import Laboratory
 from tui.session import Result
 from tui.widgets import status
 from tui.widgets.prompt import BottomLine
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from engine.index import Index
 
 
-class Explorer(Browser):
+class Explorer(Laboratory):
     """Scanning, explaining, saving, annotating, leaving."""
 
     BINDINGS = bindings()
@@ -173,32 +173,6 @@ class Explorer(Browser):
             self._feed.again()
 
         self.app.push_screen(CompareScreen(engine, view, self.session.results.get(neuron)), chosen)
-
-    def action_effects(self) -> None:
-        """Show what the neuron reads and writes by its weights, and what is like it."""
-        if self.engine is None or self.neuron_view is None:
-            return
-        from tui.screens.effects import EffectsScreen
-
-        self.app.push_screen(EffectsScreen(self.engine, self.session.neuron), self._open)
-
-    def action_prompt(self) -> None:
-        """Type a text, watch the neuron on it, take it away, turn it up."""
-        if self.engine is None or self.neuron_view is None:
-            return
-        from tui.screens.prompt_lab import PromptScreen
-
-        screen = PromptScreen(self.engine, self.session.neuron, self.session.prompt)
-
-        def left(neuron: NeuronId | None) -> None:
-            self.session.prompt = screen.text
-            self._open(neuron)
-
-        self.app.push_screen(screen, left)
-
-    def _open(self, neuron: NeuronId | None) -> None:
-        if neuron is not None:
-            self.choose(neuron)
 
     @on(ExplainMoved)
     def _explain_moved(self, message: ExplainMoved) -> None:

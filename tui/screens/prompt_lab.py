@@ -76,10 +76,10 @@ class PromptScreen(ModalScreen[NeuronId]):
     }
     #lab-list { row-span: 2; border-left: solid $rule; height: 1fr; }
     #lab-result { border-top: solid $rule; height: 1fr; }
-    PromptScreen.medium #lab-body { grid-columns: 1fr 31; grid-rows: 7 1fr; margin-top: 0; }
+    PromptScreen.medium #lab-body { grid-columns: 1fr 31; grid-rows: 6 1fr; }
     PromptScreen.medium #lab-line { margin-top: 0; }
     PromptScreen.narrow #lab-body {
-        grid-size: 1 2; grid-columns: 1fr; grid-rows: 6 1fr; margin-top: 0;
+        grid-size: 1 2; grid-columns: 1fr; grid-rows: 4 1fr; margin-top: 0;
     }
     PromptScreen.narrow #lab-line { margin-top: 0; }
     PromptScreen.narrow #lab-list { row-span: 1; border-left: none; border-top: solid $rule; }
@@ -270,7 +270,7 @@ class PromptScreen(ModalScreen[NeuronId]):
         self._reading = None
         lines = [inert(line) for line in (error.message, error.remedy) if line]
         self._heat.show((), 0, message=lines, failed=True)
-        self._list.clear("")
+        self._list.clear("Nothing was read.")
 
     def _show(self, reading: PromptReading) -> None:
         index = self._engine.index

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.glyphs import exact
 from engine.neuron import NeuronId
+from tui.widgets.lab_bars import key_line
 from tui.widgets.pane import Pane, Span, between, fitted, merged, wrapped
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 WIDE = 104
 #: Rows that a list needs, with its title and a blank one.
 LEAST = 6
+ROOMY = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,13 @@ class Section:
     missing: str = "…"
 
 
+_KEYS = (
+    ("hjkl", "move"),
+    ("tab", "next group"),
+    ("enter", "open the neuron"),
+    ("f", "follow"),
+    ("esc", "back"),
+)
 GROUPS = ("tokens", "connections", "similar neurons")
 
 
@@ -193,6 +202,8 @@ class EffectsPane(Pane, can_focus=True):
         else:
             text = text or "Beside a neuron: its explanation, or the token it likes best."
             rows.append([(f" {text}", palette.faint)])
+        if height >= ROOMY:
+            rows.append([])
         self._grid = []
         for group in range(len(GROUPS)):
             mine = [i for i, one in enumerate(self.sections) if one.group == group]
@@ -210,7 +221,7 @@ class EffectsPane(Pane, can_focus=True):
         for line in grid:
             rows += self._line(line, width // columns, each)
         rows += [[]] * (height - 1 - len(rows))
-        return [*rows[: height - 1], self._keys()]
+        return [*rows[: height - 1], key_line(_KEYS, palette, width)]
 
     def _tabs(self, here: int) -> list[Span]:
         palette = self.palette
@@ -256,17 +267,3 @@ class EffectsPane(Pane, can_focus=True):
         room = size - 3 - len(name) - len(weight)
         hint = fitted(self.hints.get(entry.neuron, ""), max(room, 0))
         return [mark, (name, style), (f" {weight} ", quiet), (hint, quiet)]
-
-    def _keys(self) -> list[Span]:
-        palette = self.palette
-        keys = [
-            ("hjkl", "move"),
-            ("tab", "next group"),
-            ("enter", "open the neuron"),
-            ("f", "follow"),
-            ("esc", "back"),
-        ]
-        spans: list[Span] = []
-        for key, meaning in keys:
-            spans += [(f" {key}", palette.text), (f" {meaning} ", palette.dim)]
-        return spans

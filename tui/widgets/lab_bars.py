@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from engine.glyphs import exact
@@ -68,8 +69,13 @@ def token(reading: PromptReading | None, place: int, palette: Palette) -> list[S
 
 
 def keys(pane: str | None, palette: Palette, width: int) -> list[Span]:
-    """The keys of the pane that has the focus; the way back never falls off the edge."""
-    several = list(KEYS.get(pane or "", KEYS["lab-heat"]))
+    """The keys of the pane that has the focus."""
+    return key_line(KEYS.get(pane or "", KEYS["lab-heat"]), palette, width)
+
+
+def key_line(keys: Sequence[tuple[str, str]], palette: Palette, width: int) -> list[Span]:
+    """Keys with what they do; the last one, the way back, never falls off the edge."""
+    several = list(keys)
     while len(several) > 2 and sum(len(key) + len(what) + 3 for key, what in several) > width:
         del several[-2]
     spans: list[Span] = []

@@ -97,9 +97,9 @@ class LabResult(Pane, can_focus=True):
         ]
         loss = "–" if mean != mean else f"{mean:+.4f}"
         right: list[Span] = [
-            ("loss ", palette.dim),
+            ("  loss ", palette.dim),
             (loss, palette.accent),
-            (f"  KL {float(found.kl.mean()):.4f}", palette.dim),
+            (f"  KL {float(found.kl.mean()):.1e}", palette.dim),
             (" nats a token " if width >= BESIDE else " ", palette.dim),
         ]
         rows = [between(head, right, width, palette.text)]
@@ -108,7 +108,7 @@ class LabResult(Pane, can_focus=True):
         text = self._text(found, change, size - 1)
         following = self._next(found, _NEXT if beside else width)
         if not beside:
-            return [*rows, *following[: max(height // 2, 4)], *text][:height]
+            return [*rows, *following[: max(height // 2, 2)], *text][:height]
         for y in range(min(max(len(text), len(following)), height - 1)):
             left = merged(text[y] if y < len(text) else [], size, palette.text)
             rows.append([*left, *(following[y] if y < len(following) else [])])

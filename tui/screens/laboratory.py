@@ -1,0 +1,36 @@
+"""The way from the explorer to effects and experiments, and back to a neuron found there."""
+
+from __future__ import annotations
+
+from engine.neuron import NeuronId
+from tui.screens.browser import Browser
+
+
+class Laboratory(Browser):
+    """Opens the effects screen and the prompt lab."""
+
+    def action_effects(self) -> None:
+        """Show what the neuron reads and writes by its weights, and what is like it."""
+        if self.engine is None or self.neuron_view is None:
+            return
+        from tui.screens.effects import EffectsScreen
+
+        self.app.push_screen(EffectsScreen(self.engine, self.session.neuron), self._open)
+
+    def action_prompt(self) -> None:
+        """Type a text, watch the neuron on it, take it away, turn it up."""
+        if self.engine is None or self.neuron_view is None:
+            return
+        from tui.screens.prompt_lab import PromptScreen
+
+        screen = PromptScreen(self.engine, self.session.neuron, self.session.prompt)
+
+        def left(neuron: NeuronId | None) -> None:
+            self.session.prompt = screen.text
+            self._open(neuron)
+
+        self.app.push_screen(screen, left)
+
+    def _open(self, neuron: NeuronId | None) -> None:
+        if neuron is not None:
+            self.choose(neuron)
