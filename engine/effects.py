@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from engine.subject import SubjectModel
 
+#: Rows of a matrix that are in memory in float64: a large vocabulary is many.
+ROWS = 4096
 #: A token and its weight; a token may be any bytes.
 Weighted = tuple[bytes, float]
 
@@ -98,8 +100,8 @@ class Effects:
 def effects_of(subject: SubjectModel, neuron: NeuronId, count: int, stop: Stop) -> Effects:
     """The effects of one neuron, so many of each kind.
 
-    Costs one product with every weight of the MLPs and both embeddings; layers are taken
-    one after the other, so that no more than one is in memory in float64.
+    Costs one product with every weight of the MLPs and both embeddings, and no more memory
+    than :data:`ROWS` of their rows in float64.
     """
     output = subject.output_weights(neuron.layer, neuron.index).numpy()
     found = []
@@ -153,8 +155,7 @@ def upstream_weights(
     with torch.inference_mode():
         for layer in range(neuron.layer):
             go_on(stop)
-            wrote = written(anatomy.projections[layer]).double()
-            weights[layer] = (wrote @ direction).cpu().numpy()
+            weights[layer] = _along(written(anatomy.projections[layer]), direction)
     return weights
 
 
@@ -181,7 +182,7 @@ def downstream_weights(
             go_on(stop)
             scaled = wrote * scale(anatomy.norms[layer], len(wrote)).to(wrote)
             for name, weight in readings(anatomy, layer).items():
-                weights[name][layer] = (weight.double() @ scaled).cpu().numpy()
+                weights[name][layer] = _along(weight, scaled)
     return weights
 
 
@@ -193,8 +194,16 @@ def _tokens_into(subject: SubjectModel, direction: torch.Tensor) -> NDArray[np.f
     with torch.inference_mode():
         if anatomy.widen is not None:  # the embedding's own, narrower space
             direction = direction @ anatomy.widen.weight.double()
-        weights: NDArray[np.float32] = (anatomy.tokens.weight.double() @ direction).cpu().numpy()
-    return weights
+        return _along(anatomy.tokens.weight, direction)
+
+
+def _along(rows: torch.Tensor, direction: torch.Tensor) -> NDArray[np.float32]:
+    """The product of each row with a direction, summed in float64; float32 [row]."""
+    found = np.empty(len(rows), dtype=np.float32)
+    for start in range(0, len(rows), ROWS):
+        part = rows[start : start + ROWS].double() @ direction
+        found[start : start + ROWS] = part.cpu().numpy()
+    return found
 
 
 def ranked_tokens(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Likeness = Literal["activation", "input", "output"]
 LIKENESSES: tuple[Likeness, ...] = get_args(Likeness)
-#: Neurons whose token tables are in memory together, in float32.
+#: Neurons whose token tables, or weights, are in memory together.
 BLOCK = 1024
 
 
@@ -123,22 +123,23 @@ def similar_by_weights(
     index.check(neuron)
     anatomy = subject.anatomy
 
-    def vectors(layer: int) -> torch.Tensor:
+    def vectors(layer: int, part: slice) -> torch.Tensor:
         if by == "output":
-            return written(anatomy.projections[layer]).double()
-        parts = [weight.double() for weight in readings(anatomy, layer).values()]
+            return written(anatomy.projections[layer])[part].double()
+        parts = [weight[part].double() for weight in readings(anatomy, layer).values()]
         norm = scale(anatomy.norms[layer], parts[0].shape[1])
-        return torch.cat([part * norm.to(part) for part in parts], dim=1)
+        return torch.cat([one * norm.to(one) for one in parts], dim=1)
 
     likeness = np.full((index.n_layers, index.n_neurons), np.nan, dtype=np.float32)
     with torch.inference_mode():
-        own = vectors(neuron.layer)[neuron.index]
+        own = vectors(neuron.layer, slice(neuron.index, neuron.index + 1))[0]
         own = own / own.norm()
         for layer in range(index.n_layers):
-            go_on(stop)
-            several = vectors(layer)
-            cosine = several @ own / several.norm(dim=1)
-            likeness[layer] = cosine[: index.n_neurons].cpu().numpy()
+            for start in range(0, index.n_neurons, BLOCK):
+                go_on(stop)
+                part = slice(start, min(start + BLOCK, index.n_neurons))
+                several = vectors(layer, part)
+                likeness[layer, part] = (several @ own / several.norm(dim=1)).cpu().numpy()
     return _most_alike(index, neuron, by, likeness, count)
 
 
