@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.chance import other_explanation
 from engine.choices import Choices
@@ -59,6 +59,33 @@ async def assemble(
     record = record_of(index.neuron(neuron), choices.side)
     scorers = _scorers(record, choices, models, lab, method.report_split)
     return replace(method, scorers=scorers)
+
+
+async def identity(
+    labs: Labs, index: Index, choices: Choices, spending: Spending
+) -> dict[str, Any]:
+    """What two runs have in common whose results are of the same kind, as JSON values.
+
+    Raises:
+        UsageError: a model's name makes no sense.
+        LanguageModelError: a model can't be had.
+    """
+    models = {part: await spending.model(name) for part, name in choices.models_needed().items()}
+    lab = await labs.lab(index) if choices.explainer == "output-aware" else None
+    explainer, simulator = _explainer(choices, models, lab), _simulator(choices, models)
+    return {
+        "index": index.index_id,
+        "explainer": explainer.name,
+        "settings": dict(explainer.settings),
+        "simulator": simulator.name,
+        "simulator_settings": dict(simulator.settings),
+        "split": "test" if choices.selects and choices.split == "valid" else choices.split,
+        "side": choices.side,
+        "samples": choices.samples,
+        "revisions": choices.revisions,
+        "calibration": choices.calibration,
+        "scorers": sorted(choices.scorers),
+    }
 
 
 def _explainer(choices: Choices, models: dict[str, LanguageModel], lab: Lab | None) -> Explainer:

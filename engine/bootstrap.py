@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ def bootstrap_interval(
     if len(pairs) < MINIMUM_RECORDS:
         return None
     sums = _sums(pairs)
-    drawn = _draw(strata) @ sums
+    drawn = _draw(tuple(strata)) @ sums
     n, sx, sy, sxx, syy, sxy = drawn.T
     vx, vy = sxx - sx * sx / n, syy - sy * sy / n
     # Values are of unit spread, so the rounding error of a variance is near 1e-16 n.
@@ -80,8 +81,12 @@ def _standard(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(shifted / np.sqrt(np.mean(shifted**2)))
 
 
-def _draw(strata: Sequence[str]) -> NDArray[np.float64]:
-    """[RESAMPLES, records]: how often each record is in each resample."""
+@lru_cache(maxsize=32)
+def _draw(strata: tuple[str, ...]) -> NDArray[np.float64]:
+    """[RESAMPLES, records]: how often each record is in each resample.
+
+    Kept, since most neurons have the same strata: drawing takes longer than all the rest.
+    """
     rng = np.random.default_rng(_SEED)
     counts = np.zeros((RESAMPLES, len(strata)))
     for stratum in sorted(set(strata)):

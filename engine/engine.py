@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from engine.models.model import Capabilities
     from engine.similarity import Likeness, SimilarNeurons
     from engine.store import IndexFacts, Store
+    from engine.triage import Triages
     from engine.workbench import Workbench
 
 STORE = "neuroglass.db"
@@ -301,6 +302,17 @@ class Engine:
             IndexFormatError: nothing has been scanned yet.
         """
         return await self._workbench().experiments(self._require_index())
+
+    def triages(self) -> Triages:
+        """Explaining many neurons of the open index, here or in the background; cheap.
+
+        Raises:
+            IndexFormatError: nothing has been scanned yet.
+        """
+        from engine.triage import Triages
+
+        index = self._require_index()
+        return Triages(self.home, self.store, index, self.index_facts(), self._workbench())
 
     def _workbench(self) -> Workbench:
         if self._opened is None:

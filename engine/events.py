@@ -253,12 +253,14 @@ class PipelineFailed:
     Attributes:
         stage: ``explain``, ``simulate`` or ``score``.
         exit_code: What kind of failure, as :mod:`engine.errors` numbers them.
+        everywhere: Every other neuron would fail alike: no key, the budget spent.
     """
 
     stage: str
     message: str
     remedy: str
     exit_code: int = 8
+    everywhere: bool = False
 
 
 PipelineEvent = (

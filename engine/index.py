@@ -167,7 +167,8 @@ class Index:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         if list(array.shape) != entry["shape"] or array.dtype.name != entry["dtype"]:
             raise ValueError(f"{path.name} has another shape than the manifest says")
-        return array
+        # A plain array over the same pages: every slice of a memmap costs ten times one of it.
+        return np.asarray(array)
 
     def verify(self) -> None:
         """Compare every checksum of a complete index.

@@ -225,6 +225,10 @@ class TokenLookupSimulator:
 
     name = NAME
 
+    def __init__(self) -> None:
+        # Ten records are simulated from one explanation, and its table is long to read.
+        self._read: tuple[Mapping[str, Any], LookupTable] | None = None
+
     @property
     def settings(self) -> Mapping[str, Any]:
         """See :class:`engine.simulation.Simulator`; there are none."""
@@ -233,11 +237,19 @@ class TokenLookupSimulator:
     async def simulate(self, explanation: Explanation, excerpt: Excerpt) -> Simulation:
         """Look every token up; one that is not in the table gets the default."""
         try:
-            table = LookupTable.from_rules(explanation.rules)
+            table = self._table(explanation.rules)
         except MethodError as error:
             return Simulation.failed(excerpt, Scale.NEURON, str(error))
         expected = table.simulate(excerpt.token_ids)
         return Simulation(excerpt, expected, Scale.NEURON, SimulationStatus.OK)
+
+    def _table(self, rules: Mapping[str, Any] | None) -> LookupTable:
+        last = self._read
+        if last is None or last[0] is not rules:
+            table = LookupTable.from_rules(rules)
+            assert rules is not None
+            self._read = last = (rules, table)
+        return last[1]
 
 
 def _short(value: float) -> float:

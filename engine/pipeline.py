@@ -30,6 +30,7 @@ from engine.explanation import Explanation
 from engine.judgement import Judgement
 from engine.lookup import TokenLookupSimulator
 from engine.method import Method
+from engine.models.faults import LanguageModelError
 from engine.records import NeuronRecord, TokenMeans
 from engine.score import Baseline, ScoreCard, ScoredRecord
 from engine.scoring import score_records
@@ -57,7 +58,7 @@ async def explain_and_score(
         splits = await asyncio.to_thread(split_records, neuron_record, method.per_split)
         held_out = splits.held_out(method.report_split)
     except NeuroglassError as error:
-        yield PipelineFailed("explain", error.message, error.remedy, error.exit_code)
+        yield _failed("explain", error)
         return
     yield PipelineStarted(
         neuron_record.neuron, method.explainer.name, method.simulator.name, len(held_out)
@@ -71,7 +72,7 @@ async def explain_and_score(
                     best = piece.explanation
         assert best is not None
     except NeuroglassError as error:
-        yield PipelineFailed("explain", error.message, error.remedy, error.exit_code)
+        yield _failed("explain", error)
         return
     async with aclosing(_score(best, token_means, method, splits)) as events:
         async for event in events:
@@ -96,7 +97,7 @@ async def score_explanation(
         splits = await asyncio.to_thread(split_records, neuron_record, method.per_split)
         held_out = splits.held_out(method.report_split)
     except NeuroglassError as error:
-        yield PipelineFailed("simulate", error.message, error.remedy, error.exit_code)
+        yield _failed("simulate", error)
         return
     yield PipelineStarted(
         neuron_record.neuron, explanation.explainer, method.simulator.name, len(held_out)
@@ -141,7 +142,7 @@ async def _score(
             text = f"the explanation of neuron {method.chance.neuron}: {method.chance.text}"
             found = (Baseline(CHANCE, text, chance), *found)
     except NeuroglassError as error:
-        yield PipelineFailed(stage, error.message, error.remedy, error.exit_code)
+        yield _failed(stage, error)
         return
     for record in (*records, *others):
         usage += record.simulation.usage
@@ -178,3 +179,8 @@ async def _judge(
                         yield Judging(scorer.name, piece.done, piece.total)
         except NeuroglassError as error:
             yield JudgeFailed(scorer.name, error.message, error.remedy)
+
+
+def _failed(stage: str, error: NeuroglassError) -> PipelineFailed:
+    everywhere = isinstance(error, LanguageModelError) and error.ends_run
+    return PipelineFailed(stage, error.message, error.remedy, error.exit_code, everywhere)

@@ -75,7 +75,7 @@ async def scan_in_process(request: ScanRequest, home: Path) -> AsyncGenerator[Sc
             # A session of its own: a hang-up of the terminal reaches the parent only,
             # and the child hears of it through its closed input.
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": _python_path()},
+            env={**os.environ, "PYTHONPATH": python_path()},
         )
     assert child.stdin is not None and child.stdout is not None
     ended = False
@@ -110,7 +110,8 @@ async def _stop(child: asyncio.subprocess.Process) -> None:
             await child.wait()
 
 
-def _python_path() -> str:
+def python_path() -> str:
+    """``PYTHONPATH`` for a child that is to run the same code."""
     root = str(Path(__file__).resolve().parent.parent)
     return os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
 

@@ -55,7 +55,11 @@ class Spending:
     async def watch(
         self, events: AsyncGenerator[PipelineEvent, None]
     ) -> AsyncGenerator[PipelineEvent, None]:
-        """The same events, with :class:`Spent` between them whenever it has changed."""
+        """The same events, with :class:`Spent` between them whenever it has changed.
+
+        Several streams may be watched, one after the other.
+        """
+        self._queue = asyncio.Queue()
 
         async def pump() -> None:
             try:
@@ -77,6 +81,14 @@ class Spending:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+
+    @property
+    def total(self) -> Spent:
+        """What was used so far."""
+        meter = self._meter
+        if meter is None:
+            return Spent(Usage(), 0.0, 0)
+        return Spent(meter.usage, meter.money, meter.replayed)
 
     def _spent(self) -> Spent | None:
         """What was used so far, if that has changed since it was told."""

@@ -51,7 +51,10 @@ class Vocabulary:
 
     def decode(self, token_ids: Iterable[int]) -> tuple[bytes, ...]:
         """The bytes of each token, in order."""
-        return tuple(self._tokens[int(i)] for i in token_ids)
+        tokens = self._tokens
+        # Numpy's scalars are slow, one by one: a neuron's excerpts hold thousands of them.
+        ids = token_ids.tolist() if isinstance(token_ids, np.ndarray) else map(int, token_ids)
+        return tuple([tokens[i] for i in ids])
 
     @classmethod
     def from_tokenizer(cls, tokenizer: Any, size: int) -> Vocabulary:

@@ -109,7 +109,7 @@ class WindowSet:
         Raises OSError, ValueError or KeyError when a file is missing or damaged.
         """
         arrays = {
-            name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
             for name in ("token_ids", "lengths", "document", "offset")
         }
         with (folder / "documents.jsonl").open(encoding="utf-8") as file:

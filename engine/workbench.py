@@ -45,13 +45,23 @@ class Workbench:
         self._lock = asyncio.Lock()
 
     async def explain(
-        self, index: Index, neuron: NeuronId, choices: Choices, *, offline: bool
+        self,
+        index: Index,
+        neuron: NeuronId,
+        choices: Choices,
+        *,
+        offline: bool,
+        spending: Spending | None = None,
     ) -> AsyncGenerator[PipelineEvent, None]:
-        """See :meth:`engine.engine.Engine.explain`."""
+        """See :meth:`engine.engine.Engine.explain`.
+
+        Args:
+            spending: Of a run over many neurons, which has one budget.
+        """
         choices.check()
         record = record_of(index.neuron(neuron), choices.side)
         means = means_of(index.token_means(neuron), choices.side)
-        spending = Spending(self, choices, offline=offline)
+        spending = spending or Spending(self, choices, offline=offline)
         method = await assemble(self, index, neuron, choices, spending)
         stream = spending.watch(explain_and_score(record, means, method))
         async with aclosing(stream) as events:

@@ -16,6 +16,7 @@ from engine.store.kinds import (
     StoredSource,
 )
 from engine.store.store import Store
+from engine.store.triages import StoredTriage, Triaged, TriageState
 
 __all__ = [
     "Annotation",
@@ -27,4 +28,7 @@ __all__ = [
     "StoredExplanation",
     "StoredSimulation",
     "StoredSource",
+    "StoredTriage",
+    "TriageState",
+    "Triaged",
 ]

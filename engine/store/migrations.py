@@ -11,6 +11,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from engine.store import triages
+
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
@@ -365,11 +367,17 @@ def m004_language_models(db: Database) -> None:
     db.executescript(_JUDGEMENTS)
 
 
+def m005_triage(db: Database) -> None:
+    """Runs of an explainer over many neurons, and what became of each."""
+    db.executescript(triages.TABLES)
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_tables,
     m002_search,
     m003_views,
     m004_language_models,
+    m005_triage,
 )
 NAMES: tuple[str, ...] = tuple(step.__name__ for step in STEPS)
 

@@ -243,7 +243,7 @@ def sources(db: sqlite3.Connection, explanation_id: int) -> list[StoredSource]:
 
 def search(db: sqlite3.Connection, text: str, limit: int, model: str | None) -> list[SearchHit]:
     """Explanations and notes in which every word begins some word, best match first."""
-    query = _match(text)
+    query = match(text)
     if not query:
         return []
     ranked: list[tuple[float, SearchHit]] = []
@@ -327,7 +327,7 @@ def recall(db: sqlite3.Connection, name: str) -> Any:
     return None if row is None else codec.load(row[0])
 
 
-def _match(text: str) -> str:
+def match(text: str) -> str:
     """An FTS5 query of quoted prefixes, so that no input is syntax."""
     words = codec.clean(text).replace('"', " ").split()
     words = [word for word in words if any(map(str.isalnum, word))]

@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,7 +15,7 @@ from engine.judgement import Judgement
 from engine.neuron import NeuronId
 from engine.records import Excerpt
 from engine.score import ScoreCard
-from engine.store import reads, writes
+from engine.store import ranking, reads, triages, writes
 from engine.store.connection import check, connect, open_for_writing, translate
 from engine.store.kinds import (
     Annotation,
@@ -27,6 +27,7 @@ from engine.store.kinds import (
     StoredSimulation,
     StoredSource,
 )
+from engine.store.triages import StoredTriage, Triaged
 from engine.store.writer import Writer, closed
 
 if TYPE_CHECKING:
@@ -127,6 +128,32 @@ class Store:
         """Keep a JSON value by name; :meth:`recall` gives it back."""
         await self._write(lambda db: writes.remember(db, name, value))
 
+    async def begin_triage(
+        self, index: IndexFacts, method: str, request: Mapping[str, Any], total: int
+    ) -> int:
+        """A new run over many neurons, not yet running; its row id.
+
+        Args:
+            method: Hash of what makes two results be of the same kind.
+            request: JSON values.
+            total: Neurons asked for.
+        """
+        return await self._write(lambda db: triages.begin(db, index, method, request, total))
+
+    async def update_triage(self, triage: int, **columns: Any) -> None:
+        """Change columns of a run's row; see :class:`StoredTriage`."""
+        await self._write(lambda db: triages.update(db, triage, columns))
+
+    async def save_triaged(
+        self, triage: int, index: IndexFacts, results: Sequence[Triaged], **columns: Any
+    ) -> list[int | None]:
+        """Save what became of neurons and where the run stands, all in one transaction.
+
+        Returns:
+            Row ids of the explanations; None for each neuron that failed.
+        """
+        return await self._write(lambda db: triages.save(db, triage, index, results, columns))
+
     async def close(self) -> None:
         """Write what is still queued, then let go of the file; may be called twice."""
         self._closed = True
@@ -193,6 +220,51 @@ class Store:
     def recall(self, name: str) -> Any:
         """What :meth:`remember` kept under this name; None when nothing is."""
         return self._read(lambda db: reads.recall(db, name))
+
+    def triage(self, triage: int | None = None, *, index: str | None = None) -> StoredTriage | None:
+        """A run over many neurons, or the one touched last; None if there is none.
+
+        Args:
+            index: Hash of an index: only its runs.
+        """
+        return self._read(lambda db: triages.load(db, triage, index))
+
+    def triage_stop_asked(self, triage: int) -> bool:
+        """Whether somebody asked the run to stop."""
+        return self._read(lambda db: triages.stop_asked(db, triage))
+
+    def triage_failures(self, triage: int, limit: int = 100) -> list[tuple[NeuronId, str]]:
+        """Neurons that a run could not explain, and why, in their order."""
+        return self._read(lambda db: triages.failures(db, triage, limit))
+
+    def triage_done(self, triage: int) -> set[NeuronId]:
+        """Neurons that a run has explained."""
+        return self._read(lambda db: triages.done_by(db, triage))
+
+    def explained_alike(self, method: str, facts: Mapping[str, Any]) -> set[NeuronId]:
+        """Neurons explained and scored in the same way, by a run or one at a time.
+
+        Args:
+            method: Hash of the facts.
+            facts: See :func:`engine.assembly.identity`.
+        """
+        return self._read(lambda db: triages.done_before(db, method, facts))
+
+    def scorings_since(self, model: str, scoring: int = 0) -> list[tuple[Any, ...]]:
+        """See :func:`engine.store.ranking.scorings_since`."""
+        return self._read(lambda db: ranking.scorings_since(db, model, scoring))
+
+    def scoring_counts(self, model: str) -> tuple[int, int]:
+        """How many scorings there are, and the newest one's row id."""
+        return self._read(lambda db: ranking.scoring_counts(db, model))
+
+    def explanation_texts(self, ids: Sequence[int]) -> dict[int, str]:
+        """Explanation row id to its text."""
+        return self._read(lambda db: ranking.texts(db, ids))
+
+    def explanations_with_words(self, text: str, model: str) -> set[int] | None:
+        """Row ids of explanations in which every word begins a word; None: no word given."""
+        return self._read(lambda db: ranking.with_words(db, text, model))
 
     def check(self) -> None:
         """Look at every page of the file; about 1 ms per megabyte.

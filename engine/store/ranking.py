@@ -1,0 +1,67 @@
+"""Reads for rankings over a whole model: narrow rows, and only those not yet seen."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from engine.store.reads import match
+
+
+def scorings_since(db: sqlite3.Connection, model: str, scoring: int) -> list[tuple[Any, ...]]:
+    """Scorings of a model with a greater row id.
+
+    Returns:
+        (scoring, explanation, layer, neuron index, top-and-random correlation or None,
+        coverage, explainer) of each, by row id.
+    """
+    rows = db.execute(
+        "SELECT scorings.id, explanations.id, layer, neuron_index, ev_correlation, "
+        "coalesce(coverage, 0.0), explainer FROM scorings "
+        "JOIN explanations ON explanations.id = scorings.explanation_id "
+        "JOIN neurons ON neurons.id = explanations.neuron_id "
+        "JOIN models ON models.id = neurons.model_id "
+        "LEFT JOIN scores ON scores.scoring_id = scorings.id AND scope = 'top-and-random' "
+        "WHERE scorings.id > ? AND models.hash = ? ORDER BY scorings.id",
+        (scoring, model),
+    )
+    return [tuple(row) for row in rows]
+
+
+def scoring_counts(db: sqlite3.Connection, model: str) -> tuple[int, int]:
+    """How many scorings a model has, and the row id of the newest; 0 for none."""
+    row = db.execute(
+        "SELECT count(*), coalesce(max(scorings.id), 0) FROM scorings "
+        "JOIN explanations ON explanations.id = scorings.explanation_id "
+        "JOIN neurons ON neurons.id = explanations.neuron_id "
+        "JOIN models ON models.id = neurons.model_id WHERE models.hash = ?",
+        (model,),
+    ).fetchone()
+    return row[0], row[1]
+
+
+def texts(db: sqlite3.Connection, ids: Sequence[int]) -> dict[int, str]:
+    """Explanation row id to its text; unknown ids are left out."""
+    rows = db.execute(
+        "SELECT id, text FROM explanations WHERE id IN (SELECT value FROM json_each(?))",
+        (json.dumps(list(ids)),),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def with_words(db: sqlite3.Connection, text: str, model: str) -> set[int] | None:
+    """Explanations in which every word begins some word; None where no word is given."""
+    query = match(text)
+    if not query:
+        return None
+    rows = db.execute(
+        "SELECT explanations.id FROM explanations_fts "
+        "JOIN explanations ON explanations.id = explanations_fts.rowid "
+        "JOIN neurons ON neurons.id = explanations.neuron_id "
+        "JOIN models ON models.id = neurons.model_id "
+        "WHERE explanations_fts MATCH ? AND models.hash = ?",
+        (query, model),
+    )
+    return {row[0] for row in rows}

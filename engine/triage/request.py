@@ -1,0 +1,104 @@
+"""Which neurons to triage, and how to explain them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.choices import Choices
+from engine.errors import UsageError
+from engine.index import Index
+from engine.neuron import NeuronId
+
+
+@dataclass(frozen=True, slots=True)
+class TriageRequest:
+    """What one run is to explain.
+
+    Attributes:
+        layers, neurons: Together what is chosen from; both empty: the whole model.
+        random: Draw so many of them; None takes all.
+        seed: Of the draw.
+        choices: How to explain and score; the budget is of the whole run.
+        offline: Send nothing; language models answer from the reply cache alone.
+    """
+
+    layers: tuple[int, ...] = ()
+    neurons: tuple[NeuronId, ...] = ()
+    random: int | None = None
+    seed: int = 0
+    choices: Choices = field(default_factory=Choices)
+    offline: bool = False
+
+    def chosen(self, index: Index) -> list[NeuronId]:
+        """The neurons, by layer and index: what reads a whole layer at once is quick then.
+
+        Raises:
+            UsageError: a neuron or layer that the model has not, or nothing to draw.
+        """
+        for layer in self.layers:
+            index.check(NeuronId(layer, 0))
+        for neuron in self.neurons:
+            index.check(neuron)
+        whole = not (self.layers or self.neurons)
+        layers = range(index.n_layers) if whole else self.layers
+        found = {NeuronId(layer, i) for layer in layers for i in range(index.n_neurons)}
+        found |= set(self.neurons)
+        ordered = sorted(found)
+        if self.random is None:
+            return ordered
+        if self.random < 1:
+            raise UsageError(f"Can't draw {self.random} neurons.", "Draw one or more.")
+        import numpy as np
+
+        rng = np.random.default_rng(self.seed)
+        count = min(self.random, len(ordered))
+        return [ordered[i] for i in sorted(rng.choice(len(ordered), count, replace=False))]
+
+    @property
+    def scope(self) -> str:
+        """What is chosen, for people: ``layer 3``, ``200 random neurons of layer 3``."""
+        parts = []
+        if self.layers:
+            several = "layer" if len(self.layers) == 1 else "layers"
+            parts.append(f"{several} {', '.join(map(str, self.layers))}")
+        if len(self.neurons) == 1:
+            parts.append(f"neuron {self.neurons[0]}")
+        elif self.neurons:
+            parts.append(f"{len(self.neurons):,} neurons")
+        what = " and ".join(parts) or "the whole model"
+        if self.random is None:
+            return what
+        few = "1 random neuron" if self.random == 1 else f"{self.random:,} random neurons"
+        return f"{few} of {what}, seed {self.seed}"
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values, which :meth:`from_json` reads."""
+        return {
+            "layers": list(self.layers),
+            "neurons": [str(neuron) for neuron in self.neurons],
+            "random": self.random,
+            "seed": self.seed,
+            "choices": self.choices.to_json(),
+            "offline": self.offline,
+        }
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> TriageRequest:
+        """Read what :meth:`to_json` wrote, which may come from a file.
+
+        Raises:
+            UsageError: it is none.
+        """
+        try:
+            return cls(
+                layers=tuple(int(layer) for layer in facts["layers"]),
+                neurons=tuple(NeuronId.parse(text) for text in facts["neurons"]),
+                random=None if facts["random"] is None else int(facts["random"]),
+                seed=int(facts["seed"]),
+                choices=Choices.from_json(facts["choices"]),
+                offline=bool(facts["offline"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UsageError("The triage's request is damaged.", "Start another one.") from error
