@@ -56,6 +56,8 @@ async def assemble(
         chance=await other_explanation(index, neuron, choices.side) if choices.chance else None,
         side=choices.side,
     )
+    if not choices.scorers:
+        return method
     record = record_of(index.neuron(neuron), choices.side)
     scorers = _scorers(record, choices, models, lab, method.report_split)
     return replace(method, scorers=scorers)

@@ -260,21 +260,21 @@ class Index:
     def token_means(self, neuron: NeuronId) -> TokenMeans:
         """The token look-up table of one neuron, over the explain fold scanned so far."""
         row = self.check(neuron)
-        counts, seen = self._seen_tokens()
+        counts, seen = self._seen_tokens
         total = max(self.manifest["explain_tokens"], 1)
-        ids = self._table[seen]
+        ids, texts = self._seen_texts
         one = slice(neuron.index, neuron.index + 1)
         return TokenMeans(
             token_ids=ids,
             counts=counts[seen],
             means=self._token_means(neuron.layer, one, counts)[0, seen],
             mean=float(self._arrays["explain_sum"][row]) / total,
-            texts=self.vocabulary.decode(ids),
+            texts=texts,
         )
 
     def token_counts(self) -> NDArray[np.int64]:
         """How often each tabled token was seen, without those that never were; int64 [M]."""
-        counts, seen = self._seen_tokens()
+        counts, seen = self._seen_tokens
         return counts[seen]
 
     def table_token(self, place: int) -> bytes:
@@ -288,9 +288,15 @@ class Index:
         M as in :meth:`token_means`, in the same order. UsageError if there is no such layer.
         """
         self.check(NeuronId(layer, 0))
-        counts, seen = self._seen_tokens()
+        counts, seen = self._seen_tokens
         return self._token_means(layer, neurons, counts)[:, seen]
 
+    @cached_property
+    def _seen_texts(self) -> tuple[NDArray[np.int32], tuple[bytes, ...]]:
+        ids = self._table[self._seen_tokens[1]]
+        return ids, self.vocabulary.decode(ids)
+
+    @cached_property
     def _seen_tokens(self) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         counts = np.array(self._arrays["token_counts"][:-1])
         return counts, counts > 0

@@ -72,13 +72,14 @@ class LookupTable:
         A token's text is there for people and other programs: bytes that are no UTF-8
         are written as backslash escapes.
         """
-        rows = zip(self.token_ids, self.texts, self.expected, self.counts, strict=True)
+        columns = (self.token_ids.tolist(), self.expected.tolist(), self.counts.tolist())
+        rows = zip(self.texts, *columns, strict=True)
         return {
             "kind": NAME,
             "default": _short(self.default),
             "tokens": [
-                [int(token), text.decode("utf-8", "backslashreplace"), _short(value), int(count)]
-                for token, text, value, count in rows
+                [token, text.decode("utf-8", "backslashreplace"), _short(value), count]
+                for text, token, value, count in rows
             ],
         }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,18 +76,46 @@ class Table:
 
 def seen_joins(records: Iterable[ActivationRecord]) -> dict[bytes, Joins]:
     """How each token of some records went on a word to its left and right."""
-    seen: dict[bytes, list[int]] = {}
+    texts: list[bytes] = []
+    ends = []
     for record in records:
-        texts = [token_text(token) for token in record.excerpt.tokens]
-        for i, token in enumerate(record.excerpt.tokens):
-            before = texts[i - 1] if i else None
-            after = texts[i + 1] if i + 1 < len(texts) else None
-            here = texts[i]
-            entry = seen.setdefault(token, [0, 0, 0])
-            entry[0] += 1
-            entry[1] += bool(before and here and before[-1].isalpha() and here[0].isalpha())
-            entry[2] += bool(after and here and after[0].isalpha() and here[-1].isalpha())
-    return {token: Joins(*counts) for token, counts in seen.items()}
+        texts += record.excerpt.tokens
+        ends.append(len(texts))
+    if not texts:
+        return {}
+    names = list(dict.fromkeys(texts))
+    place = {text: i for i, text in enumerate(names)}
+    at = np.array([place[text] for text in texts])
+    opens, closes = np.array([_letters(text) for text in names]).T
+    joined = closes[at[:-1]] & opens[at[1:]]
+    joined[np.array(ends[:-1], dtype=np.int64) - 1] = False  # records are no neighbours
+    size = len(names)
+    counts = (
+        np.bincount(at, minlength=size),
+        np.bincount(at[1:][joined], minlength=size),
+        np.bincount(at[:-1][joined], minlength=size),
+    )
+    return {
+        name: Joins(*each)
+        for name, *each in zip(names, *(column.tolist() for column in counts), strict=True)
+    }
+
+
+@lru_cache(maxsize=1 << 16)
+def _letters(token: bytes) -> tuple[bool, bool]:
+    """Whether a token begins, and whether it ends, with a letter."""
+    text = token_text(token)
+    return (text[0].isalpha(), text[-1].isalpha()) if text else (False, False)
+
+
+@lru_cache(maxsize=4)
+def _class_members(texts: tuple[bytes, ...]) -> dict[str, NDArray[np.int64]]:
+    """The tokens of each class with more than one; the same for all neurons of an index."""
+    members: dict[str, list[int]] = {}
+    for i, text in enumerate(texts):
+        for name in classes_of(text):
+            members.setdefault(name, []).append(i)
+    return {name: np.array(found) for name, found in members.items() if len(found) > 1}
 
 
 def describe(table: Table) -> str:
@@ -130,11 +159,7 @@ class _Chooser:
         self._strong = self._ratio >= STRONG
         self._left = np.ones(len(height), dtype=np.bool_)
         self._named_classes: list[str] = []
-        members: dict[str, list[int]] = {}
-        for i, text in enumerate(table.texts):
-            for name in classes_of(text):
-                members.setdefault(name, []).append(i)
-        self._members = {name: np.array(m) for name, m in members.items() if len(m) > 1}
+        self._members = _class_members(table.texts)
         self.named = 0.0
 
     def _purity(self, members: NDArray[np.int64]) -> float:

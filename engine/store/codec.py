@@ -45,6 +45,16 @@ def number(value: float | None) -> float | None:
 
 def _plain(value: Any) -> Any:
     """JSON values only: numpy scalars unwrapped, non-finite numbers to None."""
+    # The usual types first: a table of rules has thousands of values.
+    kind = type(value)
+    if kind is str:
+        return clean(value)
+    if kind is int or kind is bool or value is None:
+        return value
+    if kind is float:
+        return number(value)
+    if kind is list:
+        return [_plain(item) for item in value]
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, float):

@@ -76,6 +76,11 @@ class Triages:
         self._home, self._store, self._bench = home, store, bench
         self._index, self._facts = index, facts
 
+    @property
+    def index(self) -> Index:
+        """The index whose neurons are explained."""
+        return self._index
+
     # -- looking
 
     def status(self) -> Status | None:

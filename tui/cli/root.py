@@ -21,6 +21,8 @@ COMMANDS = {
     "show": "tui.cli.show",
     "explain": "tui.cli.explain",
     "score": "tui.cli.score",
+    "triage": "tui.cli.triage",
+    "leaderboard": "tui.cli.leaderboard",
     "compare": "tui.cli.compare",
     "choices": "tui.cli.choices",
     "models": "tui.cli.models",

@@ -1,0 +1,421 @@
+"""Showing a run over many neurons: a bar with facts, lines for a log, or JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Protocol
+
+import click
+
+from tui.cli import output
+from tui.cli.running import spent_line
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from engine.engine import Engine
+    from engine.triage import (
+        Distribution,
+        Status,
+        TriageEvent,
+        TriageProgress,
+        TriageRequest,
+        Triages,
+    )
+
+#: Where there is no terminal: a line after each such share.
+STEP = 0.05
+#: How often a run in the background is looked at, in seconds.
+LOOK = 0.5
+
+
+async def show(engine: Engine, events: AsyncGenerator[TriageEvent, None], *, as_json: bool) -> None:
+    """Show a run that this process carries out.
+
+    Raises:
+        MethodError: it failed; the exit status says what kind of failure.
+    """
+    from engine.errors import MethodError
+    from engine.triage import TriageFailed, TriageFinished
+
+    reporter = _reporter(as_json=as_json)
+    finished = False
+    with reporter:
+        async with aclosing(events) as stream:
+            try:
+                async for event in stream:
+                    reporter.tell(event)
+                    if isinstance(event, TriageFailed):
+                        failure = MethodError(event.message, event.remedy)
+                        failure.exit_code = event.exit_code
+                        raise failure
+                    finished = isinstance(event, TriageFinished)
+            except asyncio.CancelledError:  # ctrl+c
+                click.echo("\nStopped; --resume goes on from there.", err=True)
+                raise
+    if finished and not as_json:
+        show_layers(engine)
+
+
+def show_layers(engine: Engine) -> None:
+    """The scores of all explained neurons, layer by layer."""
+    board = engine.triages().board()
+    board.refresh()
+    output.console().print(layer_table(board.by_layer()))
+
+
+def layer_table(layers: list[Distribution]) -> Table:
+    """Numbers and a histogram for each layer with explained neurons."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("layer", "explained", "mean", "median"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("scores 0 to 1", no_wrap=True)
+    for layer in layers:
+        if layer.neurons:
+            table.add_row(
+                str(layer.layer),
+                f"{layer.neurons:,}",
+                output.shown(layer.mean, ".2f"),
+                output.shown(layer.median, ".2f"),
+                bars(layer),
+            )
+    return table
+
+
+def bars(layer: Distribution) -> str:
+    """A layer's histogram, one sign for each tenth of the score."""
+    most = max(layer.histogram)
+    signs = "▁▂▃▄▅▆▇█"
+    return "".join(
+        signs[min(7, (8 * count - 1) // most)] if count else "·" for count in layer.histogram
+    )
+
+
+def show_started(triage: int, *, as_json: bool) -> None:
+    """A run was started in the background."""
+    if as_json:
+        output.print_json({"triage": triage})
+        return
+    click.echo(f"Triage {triage} runs in the background.", err=True)
+    click.echo("See it with --status or --follow, in the app with T; --stop stops it.", err=True)
+
+
+def status_json(status: Status) -> dict[str, Any]:
+    """Where a run stands."""
+    stored = status.stored
+    return {
+        "triage": stored.id,
+        "standing": str(status.standing),
+        "scope": status.request.scope,
+        "explainer": status.request.choices.explainer,
+        "simulator": status.request.choices.simulator,
+        "total": stored.total,
+        "skipped": stored.skipped,
+        "done": stored.done,
+        "failed": stored.failed,
+        "left": stored.left,
+        "rate": output.number(stored.rate if status.running else None),
+        "seconds": output.number(stored.seconds),
+        "seconds_left": output.number(status.seconds_left),
+        "usage": output.usage_json(stored.usage),
+        "replayed": stored.replayed,
+        "money": output.number(stored.money),
+        "note": stored.note,
+        "message": stored.message,
+        "remedy": stored.remedy,
+        "pid": stored.pid,
+        "created_at": stored.created_at,
+        "updated_at": stored.updated_at,
+    }
+
+
+def show_status(status: Status | None, *, as_json: bool) -> None:
+    """Where the last run stands."""
+    if status is None:
+        if as_json:
+            output.print_json({"triage": None})
+        else:
+            click.echo("No triage has been run over this index.", err=True)
+        return
+    if as_json:
+        output.print_json(status_json(status))
+        return
+    click.echo("\n".join(status_lines(status)))
+
+
+def status_lines(status: Status) -> list[str]:
+    """The same for people; inert."""
+    from engine.glyphs import inert
+
+    stored, choices = status.stored, status.request.choices
+    parts = [f"{stored.skipped + stored.done:,} of {stored.total:,} explained"]
+    if stored.skipped:
+        parts[0] += f" ({stored.skipped:,} before)"
+    if stored.failed:
+        parts.append(f"{stored.failed:,} failed")
+    if status.running and stored.rate:
+        parts.append(f"{stored.rate:.3g} per second")
+    if status.seconds_left is not None:
+        parts.append(f"{duration(status.seconds_left)} left")
+    lines = [
+        f"Triage {stored.id}, {status.request.scope}, {choices.explainer} scored by "
+        f"{choices.simulator}: {status.standing}",
+        ", ".join(parts),
+        f"running for {duration(stored.seconds)} in all, since {stored.created_at}",
+    ]
+    if stored.usage.requests or stored.replayed:
+        from engine.events import Spent
+
+        lines.append(spent_line(Spent(stored.usage, stored.money, stored.replayed)))
+    if status.running and stored.note:
+        lines.append(f"waiting: {stored.note}")
+    if stored.message:
+        lines += [f"{stored.message} {stored.remedy}".strip()]
+    if status.last_words:
+        lines.append(f"its process ended: {status.last_words}")
+    if status.resumable:
+        lines.append("It goes on with: neuroglass triage --resume")
+    return [inert(line) for line in lines]
+
+
+async def follow(triages: Triages, *, as_json: bool) -> None:
+    """Show a run in the background until it ends; ctrl+c leaves it running.
+
+    Raises:
+        MethodError: it failed or its process died.
+    """
+    from engine.errors import MethodError
+    from engine.triage import Standing, TriageProgress
+
+    reporter = _reporter(as_json=False)
+    last: dict[str, Any] = {}
+    with reporter:
+        while (status := triages.status()) is not None:
+            stored = status.stored
+            if as_json:
+                facts = status_json(status)
+                if facts != last:
+                    output.print_json(facts)
+                    sys.stdout.flush()
+                last = facts
+            else:
+                reporter.tell(
+                    TriageProgress(
+                        stored.total,
+                        stored.skipped,
+                        stored.done,
+                        stored.failed,
+                        stored.rate,
+                        status.seconds_left,
+                        stored.usage,
+                        stored.replayed,
+                        stored.money,
+                        stored.note,
+                    )
+                )
+            if not status.running:
+                break
+            await asyncio.sleep(LOOK)
+    if not as_json:
+        show_status(status, as_json=False)
+    if status is not None and status.standing in (Standing.FAILED, Standing.INTERRUPTED):
+        text = status.stored.message or "The run's process ended unexpectedly."
+        failure = MethodError(text, status.stored.remedy or "Resume it: neuroglass triage --resume")
+        failure.exit_code = status.stored.exit_code or 1
+        raise failure
+
+
+async def stop(triages: Triages, *, as_json: bool) -> None:
+    """Stop the run under way, and wait until what it did is on disk."""
+    stopped = await triages.stop()
+    if stopped is None:
+        click.echo("No triage is running.", err=True)
+    else:
+        await triages.stopped()
+    show_status(triages.status(), as_json=as_json)
+
+
+async def show_estimate(engine: Engine, request: TriageRequest, *, as_json: bool) -> None:
+    """How many neurons are left to do, and what one of them asks of language models."""
+    from tui.cli.running import show_estimate as one
+
+    total, left = await engine.triages().to_do(request)
+    first = (await asyncio.to_thread(request.chosen, engine.triages().index))[0]
+    estimate = await engine.estimate(first, request.choices)
+    if as_json:
+        output.print_json(
+            {
+                "total": total,
+                "left": left,
+                "tokens": left * estimate.tokens,
+                "requests": left * estimate.requests,
+                "money": None if estimate.money is None else output.number(left * estimate.money),
+            }
+        )
+        return
+    click.echo(f"{request.scope}: {total:,} neurons, {left:,} of them left to explain.")
+    if not estimate.steps:
+        click.echo("No language model is needed: nothing is sent, nothing is spent.")
+        return
+    click.echo(f"One neuron ({first}):")
+    one(estimate, as_json=False)
+    money = output.shown(None if estimate.money is None else left * estimate.money, ".4f")
+    click.echo(
+        f"All {left:,}: about {left * estimate.requests:,} requests, "
+        f"{left * estimate.tokens:,} tokens, money {money}."
+    )
+
+
+class Reporter(Protocol):
+    """Tells a run's events to somebody."""
+
+    def __enter__(self) -> Any: ...
+
+    def __exit__(self, *details: object) -> None: ...
+
+    def tell(self, event: TriageEvent) -> None:
+        """One event, as it happens."""
+
+
+def _reporter(*, as_json: bool) -> Reporter:
+    if as_json:
+        return _Json()
+    return _Bar() if sys.stderr.isatty() else _Lines()
+
+
+class _Json:
+    """Every event as one line of JSON on standard output."""
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, *details: object) -> None:
+        return
+
+    def tell(self, event: TriageEvent) -> None:
+        from engine.triage import event_json
+
+        output.print_json(event_json(event))
+        sys.stdout.flush()
+
+
+class _Lines:
+    """A line now and then on standard error, for logs."""
+
+    def __init__(self) -> None:
+        self._told = -1.0
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, *details: object) -> None:
+        return
+
+    def tell(self, event: TriageEvent) -> None:
+        from engine.triage import TriageProgress
+
+        if isinstance(event, TriageProgress):
+            share = _share(event)
+            if share - self._told >= STEP or (share >= 1 > self._told):
+                self._told = share
+                click.echo(progress_line(event), err=True)
+        else:
+            tell_one(event)
+
+
+class _Bar:
+    """A progress bar on standard error; failures are lines above it."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._progress = Progress(
+            TextColumn("triage"),
+            BarColumn(),
+            TextColumn("{task.fields[facts]}", markup=False),
+            console=output.console(stderr=True),
+            transient=True,
+            refresh_per_second=2,
+        )
+        self._task = self._progress.add_task("", total=None, facts="starting …")
+
+    def __enter__(self) -> None:
+        self._progress.start()
+
+    def __exit__(self, *details: object) -> None:
+        self._progress.stop()
+
+    def tell(self, event: TriageEvent) -> None:
+        from engine.triage import TriageProgress
+
+        if isinstance(event, TriageProgress):
+            self._progress.update(
+                self._task,
+                total=event.total,
+                completed=event.skipped + event.done + event.failed,
+                facts=progress_line(event),
+            )
+        else:
+            tell_one(event)
+
+
+def tell_one(event: TriageEvent) -> None:
+    """An event that is no progress, for people, on standard error."""
+    from engine import triage
+    from engine.glyphs import inert
+
+    match event:
+        case triage.TriageStarted():
+            parts = [f"Triage {event.triage}: {event.scope}, {event.total:,} neurons"]
+            if event.skipped:
+                parts.append(f"{event.skipped:,} explained alike before")
+            if event.done:
+                parts.append(f"{event.done:,} done by this run")
+            click.echo(inert(", ".join(parts) + "."), err=True)
+        case triage.NeuronFailed(neuron, message):
+            click.echo(f"{neuron}: {inert(message)}", err=True)
+        case triage.TriageFinished(done, failed, skipped, seconds):
+            text = f"{done:,} explained in {duration(seconds)}"
+            if failed:
+                text += f", {failed:,} could not be"
+            if skipped:
+                text += f", {skipped:,} had been before"
+            click.echo(f"{text}.", err=True)
+        case triage.TriageStopped(done, _, left):
+            click.echo(f"Stopped: {done:,} explained, {left:,} left; --resume goes on.", err=True)
+
+
+def _share(event: TriageProgress) -> float:
+    return (event.skipped + event.done + event.failed) / max(event.total, 1)
+
+
+def progress_line(event: TriageProgress) -> str:
+    """``310 of 1,024, 2 failed, 48 per second, 15 s left``; inert."""
+    from engine.glyphs import inert
+
+    parts = [f"{event.skipped + event.done + event.failed:,} of {event.total:,}"]
+    if event.failed:
+        parts.append(f"{event.failed:,} failed")
+    if event.rate:
+        parts.append(f"{event.rate:.3g} per second")
+    if event.seconds_left:
+        parts.append(f"{duration(event.seconds_left)} left")
+    if event.usage.tokens:
+        parts.append(f"{event.usage.tokens:,} tokens")
+    if event.note:
+        parts.append(inert(event.note))
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """``12 s``, ``3 min 05 s``, ``7 h 20 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
