@@ -28,8 +28,6 @@ def start(home: Path, triage: int, lock: IO[str]) -> int:
         NeuroglassError: no process can be started.
     """
     _children[:] = [child for child in _children if child.poll() is None]
-    # One thread of arithmetic in each process: there are as many processes as cores.
-    one = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     try:
         with (home / LOG).open("wb") as log:
             child = subprocess.Popen(
@@ -39,7 +37,7 @@ def start(home: Path, triage: int, lock: IO[str]) -> int:
                 stderr=log,
                 start_new_session=True,
                 pass_fds=(lock.fileno(),),
-                env={**one, **os.environ, "PYTHONPATH": python_path()},
+                env={**os.environ, "PYTHONPATH": python_path()},
             )
     except OSError as error:
         raise NeuroglassError(

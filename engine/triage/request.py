@@ -38,7 +38,11 @@ class TriageRequest:
             UsageError: a neuron or layer that the model has not, or nothing to draw.
         """
         for layer in self.layers:
-            index.check(NeuronId(layer, 0))
+            if not 0 <= layer < index.n_layers:
+                raise UsageError(
+                    f"There is no layer {layer} in {index.model_name}.",
+                    f"Layers are 0 to {index.n_layers - 1}.",
+                )
         for neuron in self.neurons:
             index.check(neuron)
         whole = not (self.layers or self.neurons)

@@ -1,41 +1,41 @@
 """Explaining without language models in several processes: as many as there are cores.
 
 The work is Python and small arrays, which threads would only hand to and fro.  Each
-process opens the index by itself and gets a few neurons of one layer at a time.
+helper (:mod:`engine.triage.helper`) opens the index by itself, gets a few neurons of one
+layer at a time through its standard input, and answers on its standard output.  When
+this process dies in any way, that input ends, and so does the helper.
 """
 
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
-import threading
-from collections import deque
+import pickle
+import sys
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 
 from engine.choices import Choices
-from engine.index import Index
+from engine.errors import NeuroglassError
 from engine.neuron import NeuronId
+from engine.scan_process import python_path
 from engine.store import Triaged
-from engine.triage.sources import Ending, explained
-from engine.workbench import Workbench
+from engine.triage.sources import Ending
 
-#: Neurons handed to a process at a time: about a tenth of a second of work.
+#: Neurons handed to a helper at a time: some tenths of a second of work.
 CHUNK = 16
-#: Fewer neurons than this are done before a process has started.
+#: Fewer neurons than this are done before a helper has started.
 WORTH_A_PROCESS = 2 * CHUNK
-
-_index: Index
-_choices: Choices
-_bench: Workbench
+#: Answers that may wait to be taken.
+WAITING = 8
+#: Each message is its length in so many bytes, little-endian, and a pickle.
+LENGTH = 8
 
 
 def processes_for(neurons: int) -> int:
-    """How many processes so many neurons are worth; 0: none."""
+    """How many helpers so many neurons are worth; 0: none."""
     if neurons < WORTH_A_PROCESS:
         return 0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -45,39 +45,38 @@ def processes_for(neurons: int) -> int:
 async def in_processes(
     path: Path, neurons: Sequence[NeuronId], choices: Choices, processes: int
 ) -> AsyncGenerator[Triaged, None]:
-    """Explain neurons in so many processes; results come in the order of the neurons.
+    """Explain neurons in so many helpers; about in the order of the neurons.
 
     Args:
         path: The index's folder.
         choices: Of parts that need no language model.
 
     Raises:
-        Ending: every further neuron would fail alike, or a process died.
-        NeuroglassError: the choices can't be carried out, or the index is damaged.
+        Ending: every further neuron would fail alike, or a helper died.
     """
-    pool = ProcessPoolExecutor(
-        processes, multiprocessing.get_context("spawn"), _open, (path, choices)
-    )
-    waiting: deque[asyncio.Future[list[Triaged]]] = deque()
-    loop = asyncio.get_running_loop()
+    left = chunks(neurons)
+    results: asyncio.Queue[list[Triaged] | None] = asyncio.Queue()
+    helpers = [
+        asyncio.create_task(_helped(path, choices, left, results), name="triage-helper")
+        for _ in range(processes)
+    ]
+
+    async def everyone() -> None:
+        try:
+            await asyncio.gather(*helpers)
+        finally:
+            results.put_nowait(None)
+
+    ended = asyncio.create_task(everyone(), name="triage-helpers")
     try:
-        for chunk in chunks(neurons):
-            # One chunk more than processes, so that none waits for us.
-            if len(waiting) > processes:
-                for result in await waiting.popleft():
-                    yield result
-            waiting.append(loop.run_in_executor(pool, _explain, chunk))
-        while waiting:
-            for result in await waiting.popleft():
+        while (some := await results.get()) is not None:
+            for result in some:
                 yield result
-    except BrokenProcessPool:
-        raise Ending(
-            "A process of the run ended unexpectedly.",
-            "It may have been out of memory. Resume the run: it goes on where it was.",
-            1,
-        ) from None
+        await ended
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        for helper in helpers:
+            helper.cancel()
+        await asyncio.gather(ended, *helpers, return_exceptions=True)
 
 
 def chunks(neurons: Sequence[NeuronId]) -> Iterator[list[NeuronId]]:
@@ -88,29 +87,59 @@ def chunks(neurons: Sequence[NeuronId]) -> Iterator[list[NeuronId]]:
             yield layer[first : first + CHUNK]
 
 
-def _open(path: Path, choices: Choices) -> None:
-    """What every process does first."""
-    global _index, _choices, _bench
-    _index, _choices, _bench = Index.open(path), choices, Workbench(path)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
+async def _helped(
+    path: Path,
+    choices: Choices,
+    left: Iterator[list[NeuronId]],
+    results: asyncio.Queue[list[Triaged] | None],
+) -> None:
+    """One helper, from its start until no chunk is left."""
+    helper = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "engine.triage.helper",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        # A session of its own: ctrl+c in the terminal is for whoever started it.
+        start_new_session=True,
+        env={**_ONE_THREAD, **os.environ, "PYTHONPATH": python_path()},
+    )
+    assert helper.stdin is not None and helper.stdout is not None
+    try:
+        _send(helper.stdin, (path, choices))
+        for chunk in left:
+            _send(helper.stdin, chunk)
+            await helper.stdin.drain()
+            size = int.from_bytes(await helper.stdout.readexactly(LENGTH), "little")
+            reply = pickle.loads(await helper.stdout.readexactly(size))
+            if isinstance(reply, tuple):
+                raise Ending(*reply)
+            results.put_nowait(reply)
+            # So that memory does not fill where the disk is slow.
+            while results.qsize() > WAITING:
+                await asyncio.sleep(0.05)
+    except (asyncio.IncompleteReadError, ConnectionError):
+        code = await helper.wait()
+        raise Ending(
+            f"A helper of the run ended unexpectedly (status {code}).",
+            "It may have been out of memory. Resume the run: it goes on where it was.",
+            1,
+        ) from None
+    finally:
+        with suppress(ProcessLookupError):
+            helper.kill()
+        await helper.wait()
 
-    def leave() -> None:
-        # A parent that was killed tells its children nothing.
-        parent.join()
-        os._exit(0)
 
-    threading.Thread(target=leave, daemon=True).start()
+#: There are as many helpers as cores, so each does its arithmetic in one thread.
+_ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
 
 
-def _explain(neurons: Sequence[NeuronId]) -> list[Triaged]:
-    return asyncio.run(_explained(neurons))
+def _send(pipe: asyncio.StreamWriter, value: object) -> None:
+    data = pickle.dumps(value)
+    pipe.write(len(data).to_bytes(LENGTH, "little") + data)
 
 
-async def _explained(neurons: Sequence[NeuronId]) -> list[Triaged]:
-    results = []
-    for neuron in neurons:
-        events = _bench.explain(_index, neuron, _choices, offline=True)
-        result, _ = await explained(events, neuron)
-        results.append(result)
-    return results
+def ending(error: NeuroglassError) -> tuple[str, str, int]:
+    """A failure as a helper tells it."""
+    return error.message, error.remedy, error.exit_code

@@ -1,4 +1,4 @@
-"""Showing a run over many neurons: a bar with facts, lines for a log, or JSON."""
+"""Showing a run over many neurons, in this process or in the background."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tui.cli import output
 from tui.cli.running import spent_line
+from tui.cli.triage_telling import duration, reporter
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,13 +22,10 @@ if TYPE_CHECKING:
         Distribution,
         Status,
         TriageEvent,
-        TriageProgress,
         TriageRequest,
         Triages,
     )
 
-#: Where there is no terminal: a line after each such share.
-STEP = 0.05
 #: How often a run in the background is looked at, in seconds.
 LOOK = 0.5
 
@@ -41,13 +39,13 @@ async def show(engine: Engine, events: AsyncGenerator[TriageEvent, None], *, as_
     from engine.errors import MethodError
     from engine.triage import TriageFailed, TriageFinished
 
-    reporter = _reporter(as_json=as_json)
+    teller = reporter(as_json=as_json)
     finished = False
-    with reporter:
+    with teller:
         async with aclosing(events) as stream:
             try:
                 async for event in stream:
-                    reporter.tell(event)
+                    teller.tell(event)
                     if isinstance(event, TriageFailed):
                         failure = MethodError(event.message, event.remedy)
                         failure.exit_code = event.exit_code
@@ -192,9 +190,9 @@ async def follow(triages: Triages, *, as_json: bool) -> None:
     from engine.errors import MethodError
     from engine.triage import Standing, TriageProgress
 
-    reporter = _reporter(as_json=False)
+    teller = reporter(as_json=False)
     last: dict[str, Any] = {}
-    with reporter:
+    with teller:
         while (status := triages.status()) is not None:
             stored = status.stored
             if as_json:
@@ -204,7 +202,7 @@ async def follow(triages: Triages, *, as_json: bool) -> None:
                     sys.stdout.flush()
                 last = facts
             else:
-                reporter.tell(
+                teller.tell(
                     TriageProgress(
                         stored.total,
                         stored.skipped,
@@ -269,153 +267,3 @@ async def show_estimate(engine: Engine, request: TriageRequest, *, as_json: bool
         f"All {left:,}: about {left * estimate.requests:,} requests, "
         f"{left * estimate.tokens:,} tokens, money {money}."
     )
-
-
-class Reporter(Protocol):
-    """Tells a run's events to somebody."""
-
-    def __enter__(self) -> Any: ...
-
-    def __exit__(self, *details: object) -> None: ...
-
-    def tell(self, event: TriageEvent) -> None:
-        """One event, as it happens."""
-
-
-def _reporter(*, as_json: bool) -> Reporter:
-    if as_json:
-        return _Json()
-    return _Bar() if sys.stderr.isatty() else _Lines()
-
-
-class _Json:
-    """Every event as one line of JSON on standard output."""
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, *details: object) -> None:
-        return
-
-    def tell(self, event: TriageEvent) -> None:
-        from engine.triage import event_json
-
-        output.print_json(event_json(event))
-        sys.stdout.flush()
-
-
-class _Lines:
-    """A line now and then on standard error, for logs."""
-
-    def __init__(self) -> None:
-        self._told = -1.0
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, *details: object) -> None:
-        return
-
-    def tell(self, event: TriageEvent) -> None:
-        from engine.triage import TriageProgress
-
-        if isinstance(event, TriageProgress):
-            share = _share(event)
-            if share - self._told >= STEP or (share >= 1 > self._told):
-                self._told = share
-                click.echo(progress_line(event), err=True)
-        else:
-            tell_one(event)
-
-
-class _Bar:
-    """A progress bar on standard error; failures are lines above it."""
-
-    def __init__(self) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        self._progress = Progress(
-            TextColumn("triage"),
-            BarColumn(),
-            TextColumn("{task.fields[facts]}", markup=False),
-            console=output.console(stderr=True),
-            transient=True,
-            refresh_per_second=2,
-        )
-        self._task = self._progress.add_task("", total=None, facts="starting …")
-
-    def __enter__(self) -> None:
-        self._progress.start()
-
-    def __exit__(self, *details: object) -> None:
-        self._progress.stop()
-
-    def tell(self, event: TriageEvent) -> None:
-        from engine.triage import TriageProgress
-
-        if isinstance(event, TriageProgress):
-            self._progress.update(
-                self._task,
-                total=event.total,
-                completed=event.skipped + event.done + event.failed,
-                facts=progress_line(event),
-            )
-        else:
-            tell_one(event)
-
-
-def tell_one(event: TriageEvent) -> None:
-    """An event that is no progress, for people, on standard error."""
-    from engine import triage
-    from engine.glyphs import inert
-
-    match event:
-        case triage.TriageStarted():
-            parts = [f"Triage {event.triage}: {event.scope}, {event.total:,} neurons"]
-            if event.skipped:
-                parts.append(f"{event.skipped:,} explained alike before")
-            if event.done:
-                parts.append(f"{event.done:,} done by this run")
-            click.echo(inert(", ".join(parts) + "."), err=True)
-        case triage.NeuronFailed(neuron, message):
-            click.echo(f"{neuron}: {inert(message)}", err=True)
-        case triage.TriageFinished(done, failed, skipped, seconds):
-            text = f"{done:,} explained in {duration(seconds)}"
-            if failed:
-                text += f", {failed:,} could not be"
-            if skipped:
-                text += f", {skipped:,} had been before"
-            click.echo(f"{text}.", err=True)
-        case triage.TriageStopped(done, _, left):
-            click.echo(f"Stopped: {done:,} explained, {left:,} left; --resume goes on.", err=True)
-
-
-def _share(event: TriageProgress) -> float:
-    return (event.skipped + event.done + event.failed) / max(event.total, 1)
-
-
-def progress_line(event: TriageProgress) -> str:
-    """``310 of 1,024, 2 failed, 48 per second, 15 s left``; inert."""
-    from engine.glyphs import inert
-
-    parts = [f"{event.skipped + event.done + event.failed:,} of {event.total:,}"]
-    if event.failed:
-        parts.append(f"{event.failed:,} failed")
-    if event.rate:
-        parts.append(f"{event.rate:.3g} per second")
-    if event.seconds_left:
-        parts.append(f"{duration(event.seconds_left)} left")
-    if event.usage.tokens:
-        parts.append(f"{event.usage.tokens:,} tokens")
-    if event.note:
-        parts.append(inert(event.note))
-    return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """``12 s``, ``3 min 05 s``, ``7 h 20 min``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
