@@ -279,7 +279,7 @@ class Index:
 
     def table_token(self, place: int) -> bytes:
         """The bytes of the token at a place of :meth:`token_counts`."""
-        _, seen = self._seen_tokens()
+        _, seen = self._seen_tokens
         return self.vocabulary.token(int(self._table[seen][place]))
 
     def token_means_of(self, layer: int, neurons: slice) -> NDArray[np.float32]:

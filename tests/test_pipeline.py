@@ -417,7 +417,8 @@ async def test_a_fault_that_every_request_would_meet_ends_the_run() -> None:
         return np.zeros(len(excerpt))
 
     *rest, last = await collect(by(Writes("x"), ByHand(broke)))
-    assert last == PipelineFailed("simulate", "The budget is spent.", "Raise it.", 9)
+    message = "The budget is spent."
+    assert last == PipelineFailed("simulate", message, "Raise it.", 9, everywhere=True)
     assert not any(isinstance(event, Scored) for event in rest)
 
 
