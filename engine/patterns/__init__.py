@@ -1,0 +1,1 @@
+"""Explaining a neuron by patterns of context, without any language model."""
