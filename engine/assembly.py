@@ -23,6 +23,7 @@ from engine.splits import Splits
 if TYPE_CHECKING:
     from engine.lab import Lab
     from engine.models.model import LanguageModel
+    from engine.patterns.reader import PatternReader
 
 
 class Labs(Protocol):
@@ -30,6 +31,10 @@ class Labs(Protocol):
 
     async def lab(self, index: Index) -> Lab:
         """The subject model of an index, for experiments."""
+        ...
+
+    async def patterns(self, index: Index) -> PatternReader:
+        """What learns an index's neurons."""
         ...
 
 
@@ -45,8 +50,9 @@ async def assemble(
     models = {part: await spending.model(name) for part, name in choices.models_needed().items()}
     needs_lab = choices.revisions or choices.explainer == "output-aware"
     lab = await labs.lab(index) if needs_lab or choices.scorers else None
+    reader = await labs.patterns(index) if choices.explainer == "patterns" else None
     method = Method(
-        explainer=_explainer(choices, models, lab),
+        explainer=_explainer(choices, models, lab, reader),
         simulator=_simulator(choices, models),
         split=choices.split,
         samples=choices.samples,
@@ -74,7 +80,9 @@ async def identity(
     """
     models = {part: await spending.model(name) for part, name in choices.models_needed().items()}
     lab = await labs.lab(index) if choices.explainer == "output-aware" else None
-    explainer, simulator = _explainer(choices, models, lab), _simulator(choices, models)
+    reader = await labs.patterns(index) if choices.explainer == "patterns" else None
+    explainer = _explainer(choices, models, lab, reader)
+    simulator = _simulator(choices, models)
     return {
         "index": index.index_id,
         "explainer": explainer.name,
@@ -90,8 +98,18 @@ async def identity(
     }
 
 
-def _explainer(choices: Choices, models: dict[str, LanguageModel], lab: Lab | None) -> Explainer:
+def _explainer(
+    choices: Choices,
+    models: dict[str, LanguageModel],
+    lab: Lab | None,
+    reader: PatternReader | None,
+) -> Explainer:
     match choices.explainer:
+        case "patterns":
+            from engine.patterns.explainer import PatternExplainer
+
+            assert reader is not None
+            return PatternExplainer(reader)
         case "token-activation-pairs":
             from engine.explainers.pairs import TokenActivationPairsExplainer
 
@@ -111,6 +129,10 @@ def _explainer(choices: Choices, models: dict[str, LanguageModel], lab: Lab | No
 
 def _simulator(choices: Choices, models: dict[str, LanguageModel]) -> Simulator:
     match choices.simulator:
+        case "patterns":
+            from engine.patterns.explainer import PatternSimulator
+
+            return PatternSimulator()
         case "all-at-once":
             from engine.simulators.all_at_once import AllAtOnceSimulator
 

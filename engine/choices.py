@@ -12,16 +12,20 @@ from engine.explanation import Explanation, Side
 #: Names, and whether each needs a language model.
 EXPLAINERS: Mapping[str, bool] = {
     "token-lookup": False,
+    "patterns": False,
     "token-activation-pairs": True,
     "summary": True,
     "output-aware": True,
 }
 SIMULATORS: Mapping[str, bool] = {
     "token-lookup": False,
+    "patterns": False,
     "all-at-once": True,
     "one-token": True,
     "json": True,
 }
+#: Simulators that read an explainer's rules, and what those are.
+RULES: Mapping[str, str] = {"token-lookup": "tables", "patterns": "patterns"}
 #: Besides the ev correlation, which is always computed.
 SCORERS: Mapping[str, bool] = {
     "detection": True,
@@ -87,10 +91,11 @@ class Choices:
             raise UsageError(f"Can't draw {self.samples} samples.", "Draw 1 to 100.")
         if not 0 <= self.revisions <= 10:
             raise UsageError(f"Can't revise {self.revisions} times.", "Revise 0 to 10 times.")
-        if self.simulator == "token-lookup" and self.explainer != "token-lookup":
+        if self.simulator in RULES and self.explainer != self.simulator:
             raise UsageError(
-                "The token-lookup simulator reads tables, not sentences.",
-                "Choose another simulator: all-at-once, one-token or json.",
+                f"The {self.simulator} simulator reads {RULES[self.simulator]}, not sentences.",
+                f"Choose the {self.simulator} explainer, or another simulator: all-at-once, "
+                "one-token or json.",
             )
         from engine.models.connect import parse_ref
 
@@ -109,14 +114,15 @@ class Choices:
         Raises:
             UsageError: the simulator can't read it.
         """
-        if self.simulator == "token-lookup" and explanation.rules is None:
+        kind = (explanation.rules or {}).get("kind")
+        if self.simulator in RULES and kind != self.simulator:
             raise UsageError(
-                "The token-lookup simulator reads tables, not sentences.",
+                f"The {self.simulator} simulator reads {RULES[self.simulator]}, not sentences.",
                 "Choose another simulator: all-at-once, one-token or json.",
             )
         return replace(
             self,
-            explainer="token-lookup",
+            explainer=self.simulator if self.simulator in RULES else "token-lookup",
             simulator_model=self.simulator_model or self.explainer_model,
             scorer_model=self.scorer_model or self.explainer_model,
             samples=1,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from engine.lab import Lab
     from engine.models.model import Capabilities, LanguageModel
     from engine.models.replies import Replies
+    from engine.patterns.reader import PatternReader
 
 REPLIES = "replies.db"
 
@@ -42,6 +43,7 @@ class Workbench:
         self._lab: Lab | None = None
         self._lab_of = ("", "")
         self._experiments: Experiments | None = None
+        self._patterns: PatternReader | None = None
         self._lock = asyncio.Lock()
 
     async def explain(
@@ -139,6 +141,14 @@ class Workbench:
 
             self._experiments = Experiments(await self.lab(index), index)
         return self._experiments
+
+    async def patterns(self, index: Index) -> PatternReader:
+        """What learns an index's neurons; the same object for the same index."""
+        if self._patterns is None or self._patterns.index is not index:
+            from engine.patterns.reader import PatternReader
+
+            self._patterns = PatternReader(await self.lab(index), index)
+        return self._patterns
 
     async def close(self) -> None:
         """Let go of everything."""

@@ -58,9 +58,7 @@ def features(windows: Sequence[NDArray[np.integer]], columns: Columns) -> Featur
     ids = columns.of(np.concatenate(windows)) if windows else np.zeros(0, np.int64)
     lengths = np.array([len(window) for window in windows], dtype=np.int64)
     place = np.arange(len(ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    matrices = [
-        _matrix([(offset, 1.0)], ids, place, len(columns)) for offset in OFFSETS
-    ]
+    matrices = [_matrix([(offset, 1.0)], ids, place, len(columns)) for offset in OFFSETS]
     further = [(d, 1 / np.sqrt(d)) for d in range(OFFSETS[-1] + 1, BAG_REACH)]
     matrices.append(_matrix(further, ids, place, len(columns)))
     return Features(ids, tuple(matrices))

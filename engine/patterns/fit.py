@@ -43,12 +43,14 @@ class Link:
 
 
 def _gelu(z: Array) -> Array:
-    return 0.5 * z * (1 + np.tanh(_C * (z + 0.044715 * z**3)))
+    value: Array = 0.5 * z * (1 + np.tanh(_C * (z + 0.044715 * z**3)))
+    return value
 
 
 def _gelu_slope(z: Array) -> Array:
     t = np.tanh(_C * (z + 0.044715 * z**3))
-    return 0.5 * (1 + t) + 0.5 * z * (1 - t * t) * _C * (1 + 0.134145 * z * z)
+    slope: Array = 0.5 * (1 + t) + 0.5 * z * (1 - t * t) * _C * (1 + 0.134145 * z * z)
+    return slope
 
 
 #: For activation functions that cut off below zero; all of them are close to this one.

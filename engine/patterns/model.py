@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -165,7 +166,7 @@ def fit_curve(
     top = last - np.geomspace(1, max(len(order) / POINTS, 2), POINTS // 4)
     edges = np.unique(np.concatenate([even, top]).clip(0, last).astype(np.int64))
     sums, means = [], []
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges.tolist()):
         part = order[start : stop + 1]
         sums.append(inner[part].mean())
         means.append(real[part].mean())
