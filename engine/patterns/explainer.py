@@ -18,6 +18,7 @@ from engine.patterns.features import OFFSETS
 from engine.patterns.groups import Pattern, group
 from engine.patterns.model import ENTRIES, NAME, Patterns
 from engine.patterns.reader import Learned, PatternReader
+from engine.patterns.reading import TOKENS
 from engine.records import Excerpt
 from engine.sentence import Table, describe, seen_joins
 from engine.simulation import Scale, Simulation, SimulationStatus
@@ -44,7 +45,7 @@ class PatternExplainer:
     @property
     def settings(self) -> Mapping[str, Any]:
         """See :class:`engine.explanation.Explainer`."""
-        return {"offsets": list(OFFSETS), "entries": ENTRIES}
+        return {"offsets": list(OFFSETS), "entries": ENTRIES, "tokens": TOKENS}
 
     async def explain(self, evidence: Evidence) -> AsyncIterator[Word | Explanation]:
         """Stream the sentence word by word, then the explanation with its patterns.

@@ -37,7 +37,7 @@ class Learned:
     Attributes:
         patterns: Fitted.
         contexts: The smallest contexts of some strong activations.
-        windows: Of the index, that were read.
+        windows: Of the index, that the contexts are from; fitted was the whole text.
         columns, counts: Tokens seen, and how often.
     """
 
@@ -83,7 +83,8 @@ class PatternReader:
         texts = [_before(text, place) for place in places]
         contexts = smallest_contexts(texts, [float(real[place]) for place in places], probe)
         counts = np.bincount(text.found.ids, minlength=len(text.columns)).astype(np.float64)
-        return Learned(patterns, contexts, text.windows, text.columns, counts)
+        windows = np.unique(text.windows[[text.window(place) for place in places]])
+        return Learned(patterns, contexts, windows, text.columns, counts)
 
     def _layer(self, subject: SubjectModel, stop: Stop, layer: int) -> Reading:
         if self._text is None:
@@ -143,8 +144,7 @@ def _strong(real: NDArray[np.float32], neuron: NeuronId) -> list[int]:
 
 def _before(text: Text, place: int) -> NDArray[np.int64]:
     """The text of a place's window up to it."""
-    bounds = text.ends
-    window = int(np.searchsorted(bounds, place, side="right"))
+    window = text.window(place)
     excerpt = text.excerpts[window]
-    stop = place - (int(bounds[window]) - len(excerpt)) + 1
+    stop = place - (int(text.ends[window]) - len(excerpt)) + 1
     return excerpt.token_ids[max(0, stop - REACH) : stop].astype(np.int64)

@@ -63,6 +63,10 @@ class Text:
         self.found: Features = features(ids, self.columns)
         self.additive = Additive(self.found, embeddings[self.columns.seen])
 
+    def window(self, place: int) -> int:
+        """The row in ``windows`` of a place in the text."""
+        return int(np.searchsorted(self.ends, place, side="right"))
+
 
 class Reading:
     """One layer over the text.
