@@ -10,7 +10,7 @@ import pytest
 from method_samples import explanation, sample_means, sample_neuron
 
 from engine.chance import other_explanation
-from engine.choices import EXPLAINERS, SIMULATORS, Choices, Price
+from engine.choices import EXPLAINERS, RULES, SIMULATORS, Choices, Price
 from engine.engine import Engine
 from engine.errors import UsageError
 from engine.events import Scored
@@ -62,7 +62,7 @@ def test_choices_that_can_not_be_carried_out_say_why(change: dict[str, object], 
 def test_every_name_can_be_chosen_and_one_model_serves_all() -> None:
     for explainer, needs in EXPLAINERS.items():
         for simulator in SIMULATORS:
-            if simulator == "token-lookup" and explainer != "token-lookup":
+            if simulator in RULES and explainer != simulator:
                 continue
             choices = Choices(explainer=explainer, explainer_model="vllm:y", simulator=simulator)
             choices.check()

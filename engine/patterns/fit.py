@@ -108,7 +108,8 @@ class Additive:
                 gram[i * width : (i + 1) * width, j * width : (j + 1) * width] = block
                 gram[j * width : (j + 1) * width, i * width : (i + 1) * width] = block.T
         gram[np.diag_indices_from(gram)] += EMBEDDING_RIDGE * len(dense[0]) + 1e-3
-        return scipy.linalg.cho_factor(gram)  # type: ignore[no-any-return]
+        factor: tuple[NDArray[np.float64], bool] = scipy.linalg.cho_factor(gram)
+        return factor
 
     def fit(self, inner: Array, link: Link) -> Fitted:
         """Fit neurons.

@@ -149,9 +149,14 @@ def apply(choices: Choices, chosen: Mapping[str, Any]) -> Choices:
     """
     from dataclasses import replace
 
+    from engine.choices import RULES
     from engine.errors import UsageError
 
     changes = dict(chosen)
+    # What an explainer writes by rule only its own simulator reads.
+    explainer = changes.get("explainer")
+    if explainer in RULES and "simulator" not in changes and choices.simulator in RULES:
+        changes["simulator"] = explainer
     if "scorers" in changes:
         changes["scorers"] = tuple(name for name in changes["scorers"] if name != NONE)
     budget = changes.get("budget_money")
@@ -226,6 +231,8 @@ def needs_simulator(choices: Choices) -> Choices:
     """For words that no table goes with: the json simulator, where none can read them."""
     from dataclasses import replace
 
-    if choices.simulator == "token-lookup" and (choices.simulator_model or choices.explainer_model):
+    from engine.choices import RULES
+
+    if choices.simulator in RULES and (choices.simulator_model or choices.explainer_model):
         return replace(choices, simulator="json")
     return choices

@@ -8,6 +8,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.screen import ModalScreen
 
+from engine.choices import RULES
 from engine.errors import NeuroglassError, UsageError
 from engine.neuron import NeuronId
 from tui.choosing import ROWS, Row, choices_of, values_of
@@ -126,7 +127,11 @@ class ChoicesScreen(ModalScreen[bool]):
             return
         options = row.options
         place = options.index(pane.values[row.name]) if pane.values[row.name] in options else 0
-        pane.values[row.name] = options[(place + by) % len(options)]
+        chosen = options[(place + by) % len(options)]
+        pane.values[row.name] = chosen
+        # What an explainer writes by rule only its own simulator reads.
+        if row.name == "explainer" and chosen in RULES and pane.values["simulator"] in RULES:
+            pane.values["simulator"] = chosen
         self._look()
 
     def on_paste(self, event: events.Paste) -> None:
