@@ -23,7 +23,8 @@ def choosing_options(command: F) -> F:
         click.option(
             "--explainer",
             metavar="NAME",
-            help="Who explains: token-lookup, token-activation-pairs, summary or output-aware.",
+            help="Who explains: token-lookup, patterns, token-activation-pairs, summary or "
+            "output-aware.",
         ),
         click.option(
             "--model",
@@ -34,7 +35,7 @@ def choosing_options(command: F) -> F:
         click.option(
             "--simulator",
             metavar="NAME",
-            help="Who predicts: token-lookup, all-at-once, one-token or json.",
+            help="Who predicts: token-lookup, patterns, all-at-once, one-token or json.",
         ),
         click.option("--simulator-model", metavar="MODEL", help="Another model to simulate with."),
         click.option(
