@@ -231,3 +231,20 @@ def test_simulators_read_only_what_was_written_for_them() -> None:
         Choices(explainer="patterns", simulator="token-lookup").check()
     with pytest.raises(UsageError, match="patterns"):
         PATTERNS.for_scoring(Engine.written(NeuronId(0, 0), "rivers"))
+
+
+def test_saved_patterns_are_scored_again_by_their_own_simulator(home: Path) -> None:
+    from click.testing import CliRunner
+
+    from tui.cli.root import cli
+
+    def scored(*words: str) -> dict[str, Any]:
+        result = CliRunner().invoke(cli, [*words, "--no-chance", "--json"])
+        assert result.exit_code == 0, result.output
+        events = [json.loads(line) for line in result.stdout.splitlines()]
+        return next(event for event in events if event["event"] == "Scored")
+
+    first = scored("explain", "5:131", "--explainer", "patterns")
+    again = scored("score", "5:131", "--id", "1")
+    assert first["simulator"] == again["simulator"] == "patterns"
+    assert first["scores"] == again["scores"]

@@ -44,6 +44,7 @@ def command(
     async def run() -> None:
         from dataclasses import replace
 
+        from engine.choices import RULES
         from tui.cli.running import show_estimate, show_run
 
         async with await place.engine() as engine:
@@ -53,8 +54,14 @@ def command(
             if explanation.rules is None and "simulator" not in chosen:
                 models = {k: v for k, v in chosen.items() if k.endswith("_model")}
                 choices = needs_simulator(replace(choices, **models))
+            kind = str((explanation.rules or {}).get("kind", ""))
+            simulator = chosen.get("simulator", choices.simulator)
+            if kind in RULES and simulator in RULES and "simulator" not in chosen:
+                simulator = kind  # rules are read by the simulator they were written for
             # Who explains doesn't matter any more, but must agree with the simulator.
-            choices = apply(choices, {"explainer": "token-lookup", **chosen})
+            explainer = simulator if simulator in RULES else "token-lookup"
+            agreed = {"explainer": explainer, "simulator": simulator}
+            choices = apply(choices, {**agreed, **chosen})
             if estimate:
                 needed = await engine.estimate(neuron, choices.for_scoring(explanation))
                 show_estimate(needed, as_json=as_json)
