@@ -30,6 +30,7 @@ from tui.app import make_app
 
 SIZES = [(120, 40), (80, 24)]
 BUSY = {"open", "read", "explain", "estimate", "effects", "prompt", "firing", "ablate", "steer"}
+BUSY |= {"triage", "triage-reckon", "triage-start"}
 WIDE = pytest.mark.parametrize("size", SIZES, ids=["120x40", "80x24"])
 
 

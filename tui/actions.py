@@ -115,6 +115,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("compare", ("v",), "compare", "Explanations of the neuron side by side", _EXPLAIN),
     Action("cancel", ("escape", "x"), "cancel", "Cancel; else back to the list", _EXPLAIN),
     Action("save", ("s",), "save", "Save the explanation with its score", _EXPLAIN, footer=True),
+    Action("triage", ("T",), "triage", "Explain many neurons; leaderboard", _EXPLAIN),
     Action("effects", ("f",), "effects", "What it reads and writes", _LAB, footer=True),
     Action("prompt", ("i",), "prompt", "Try it on a typed text", _LAB, footer=True),
     Action("scan", ("S",), "scan", "Start the scan, or stop it", _APP),

@@ -1,4 +1,4 @@
-"""The way from the explorer to effects and experiments, and back to a neuron found there."""
+"""The way from the explorer to other screens, and back to a neuron found there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from tui.screens.browser import Browser
 
 
 class Laboratory(Browser):
-    """Opens the effects screen and the prompt lab."""
+    """Opens the effects screen, the prompt lab and the triage."""
 
     def action_effects(self) -> None:
         """Show what the neuron reads and writes by its weights, and what is like it."""
@@ -30,6 +30,18 @@ class Laboratory(Browser):
             self._open(neuron)
 
         self.app.push_screen(screen, left)
+
+    def action_triage(self) -> None:
+        """Explain a layer or the whole model in the background; rank what is explained."""
+        if self.engine is None or self.neuron_view is None:
+            return
+        from tui.screens.triage import TriageScreen
+
+        def left(neuron: NeuronId | None) -> None:
+            self._open(neuron)
+            self._feed.again()
+
+        self.app.push_screen(TriageScreen(self.engine, self.session.neuron), left)
 
     def _open(self, neuron: NeuronId | None) -> None:
         if neuron is not None:
