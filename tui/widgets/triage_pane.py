@@ -126,7 +126,7 @@ class TriagePane(Pane, can_focus=True):
         status = self.view.status
         if not text and width < MEDIUM and status is not None and not status.running:
             # Where the parts stand one above the other there is no other room for it.
-            text, failed = inert(status.stored.message), True
+            text, failed = inert(status.stored.message), bool(status.stored.message)
         if self.typed is not None:
             shown = inert(self.typed)[-max(width - 30, 8) :]
             spans: list[Span] = [(" Filter ", palette.dim), (shown, palette.strong)]
