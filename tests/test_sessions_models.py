@@ -70,13 +70,18 @@ async def test_choosing(play: Play, size: tuple[int, int]) -> None:
 
 
 @WIDE
-async def test_explained_by_a_model(play: Play, size: tuple[int, int]) -> None:
+async def test_explained_by_a_model(play: Play, size: tuple[int, int], served: Loopback) -> None:
     async with play(size, words=5) as (pilot, shoot):
         await remember(pilot.app)
         await pilot.press("g", *"1:1", "enter", "e")
         await shoot("1 asked")
         await pilot.press("enter")
         await shoot("2 words streaming")
+        # The run goes on behind the words: how far it is must not depend on the machine.
+        seen = -1
+        while seen != len(served.requests):
+            seen = len(served.requests)
+            await pilot.pause(1.0)
         await pilot.press("x")
         await shoot("3 cancelled")
     async with play(size) as (pilot, shoot):

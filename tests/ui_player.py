@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +67,12 @@ class PacedEngine(Engine):
 
     async def explain(self, neuron: NeuronId, **names: Any) -> AsyncGenerator[PipelineEvent, None]:
         words = 0
-        async for event in super().explain(neuron, **names):
-            words += isinstance(event, Word)
-            if self.words is not None and words > self.words:
-                await asyncio.Event().wait()
-            yield event
+        async with aclosing(super().explain(neuron, **names)) as events:
+            async for event in events:
+                words += isinstance(event, Word)
+                if self.words is not None and words > self.words:
+                    await asyncio.Event().wait()
+                yield event
 
 
 Shoot = Callable[[str], Awaitable[None]]
