@@ -180,7 +180,9 @@ async def test_the_local_model_is_read_exactly(local: LocalModel) -> None:
     assert simulation.usage.input_tokens >= local.count_tokens(prompt.text)
     assert simulation.usage.requests == 2  # the scale, asked once, and the record
     again = await simulator.simulate(EXPLANATION, excerpt(tokens))
-    assert again.usage.requests == 1 and again.expected.tolist() == simulation.expected.tolist()
+    # The second time the prompt's beginning is kept, so products round differently.
+    assert again.usage.requests == 1 and again.usage.cached_input_tokens > 0
+    assert np.abs(again.expected - simulation.expected).max() < 1e-5
     assert simulator.settings["highest"] == 10
 
 
