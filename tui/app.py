@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
@@ -34,7 +35,8 @@ class NeuroglassApp(App[object]):
     """One screen over one engine. Use :func:`make_app`."""
 
     TITLE = "neuroglass"
-    CSS_PATH = "app.tcss"
+    # Whole, so that an app class elsewhere finds it too.
+    CSS_PATH = Path(__file__).with_name("app.tcss")
     COMMANDS: ClassVar = {ActionCommands}
     ENABLE_COMMAND_PALETTE = True
     ALLOW_SELECT = False
@@ -151,6 +153,11 @@ class NeuroglassApp(App[object]):
         )
 
     # -- leaving
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the app is on its way out, or gone."""
+        return self._leaving
 
     def leave(self) -> None:
         """Stop the jobs, close the store, exit."""

@@ -16,6 +16,7 @@ from textual.timer import Timer
 
 from engine.errors import NeuroglassError
 from engine.neuron import NeuronId
+from tui import tasks
 from tui.session import LayerView, NeuronView, read_layer, read_neuron
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Feed:
     def _start(self) -> None:
         self._timer = None
         if self._index is not None and (self._task is None or self._task.done()):
-            self._task = asyncio.create_task(self._read(), name="read")
+            self._task = tasks.start(self._read(), "read")
 
     async def _read(self) -> None:
         """Read until what was read is what is wanted."""

@@ -17,6 +17,7 @@ from textual.message import Message
 
 from engine.errors import NeuroglassError
 from engine.neuron import NeuronId
+from tui import tasks
 from tui.messages import ExplainMoved, IndexChanged, Problem, ScanMoved
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Jobs:
     def start_scan(self, engine: Engine, request: ScanRequest) -> None:
         """Start, or go on with, a scan; nothing happens while one runs."""
         if not self.scanning:
-            self._scan = asyncio.create_task(self._run_scan(engine, request), name="scan")
+            self._scan = tasks.start(self._run_scan(engine, request), "scan")
 
     async def stop_scan(self) -> None:
         """Stop the scan and wait until what it did is on disk."""
@@ -65,9 +66,7 @@ class Jobs:
             text: The user's own explanation, to be scored alone.
         """
         if not self.explaining:
-            self._explain = asyncio.create_task(
-                self._run_explain(engine, neuron, text), name="explain"
-            )
+            self._explain = tasks.start(self._run_explain(engine, neuron, text), "explain")
 
     async def cancel_explain(self) -> None:
         """Cancel the explanation."""

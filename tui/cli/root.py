@@ -34,6 +34,8 @@ COMMANDS = {
     "list": "tui.cli.listing",
     "search": "tui.cli.search",
     "annotate": "tui.cli.annotate",
+    "record": "tui.cli.record",
+    "replay": "tui.cli.replay",
     "doctor": "tui.cli.doctor",
 }
 #: What shells report for a program that a signal ended.
