@@ -173,10 +173,10 @@ def test_a_key_that_can_not_be_sent_is_refused_unseen(monkeypatch: pytest.Monkey
 
 
 def test_the_environment_comes_before_the_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
-    keyring = pytest.importorskip("keyring")
-    backend = pytest.importorskip("keyring.backend")
+    import keyring
+    from keyring import backend
 
-    class InMemory(backend.KeyringBackend):  # type: ignore[misc,name-defined]
+    class InMemory(backend.KeyringBackend):
         priority = 1
 
         def get_password(self, service: str, username: str) -> str | None:
