@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from engine.experiments import Experiments
     from engine.judgement import Judgement
     from engine.models.model import Capabilities
+    from engine.neuron_map import NeuronMap, Quantity
     from engine.similarity import Likeness, SimilarNeurons
     from engine.store import IndexFacts, Store
     from engine.triage import Triages
@@ -294,6 +295,17 @@ class Engine:
         return await lab.run(
             lambda subject, stop: similar_by_weights(subject, index, neuron, by, count, stop)
         )
+
+    async def neuron_map(self, quantity: Quantity) -> NeuronMap:
+        """A quantity of every neuron of the open index, as a matrix.
+
+        Raises:
+            IndexFormatError: nothing has been scanned yet.
+        """
+        from engine.neuron_map import read_map
+
+        index = self._require_index()
+        return await in_thread(lambda stop: read_map(index, self.store, quantity))
 
     async def experiments(self) -> Experiments:
         """What can be tried on the open index's neurons with a typed text; cheap.

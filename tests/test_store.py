@@ -282,11 +282,11 @@ async def test_a_growing_index_is_the_same_index(store: Store) -> None:
     assert [facts.tokens for facts in store.indexes()] == [5000]
 
 
-async def test_deleting_leaves_nothing_behind(store: Store) -> None:
+async def test_forgetting_leaves_nothing_behind(store: Store) -> None:
     key = await store.save_explanation(FACTS, explained(), carded())
     await store.set_note(MODEL, NEURON, "stays")
-    assert await store.delete_explanation(key)
-    assert not await store.delete_explanation(key)
+    assert await store.forget_explanations([key, 999]) == [key]
+    assert await store.forget_explanations([key]) == []
     for table in [
         "explanations",
         "explanation_records",

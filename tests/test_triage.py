@@ -121,7 +121,7 @@ async def test_what_is_explained_alike_is_left_out(small: Engine) -> None:
     assert await triages.to_do(other) == (NEURONS, NEURONS)
     # What was deleted is to do again.
     found = small.store.explanations(small.triages().index.model_id, first)
-    await small.store.delete_explanation(found[0].id)
+    await small.store.delete_explanations([found[0].id])
     assert await triages.to_do(request) == (NEURONS, 1)
 
 
@@ -384,7 +384,7 @@ def test_the_board_ranks_as_plain_loops_do(
             _compare(engine, board, sorting, Filter(layer=layer, score_low=low))
             if rows:  # a deletion is noticed
                 [first, *_] = engine.store.list_explanations(engine.index_facts().model_id)
-                await engine.store.delete_explanation(first.id)
+                await engine.store.delete_explanations([first.id])
                 assert board.refresh()
                 _compare(engine, board, sorting, Filter(layer=layer, text="th wor"))
 

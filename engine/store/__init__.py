@@ -5,6 +5,7 @@ foreign keys, ISO 8601 times, JSON as text, full text search, and views that ans
 first questions.  ``sqlite3``, sqlite-utils and Datasette can open it while the app runs.
 """
 
+from engine.store.deletion import KEPT_DAYS
 from engine.store.kinds import (
     Annotation,
     Counts,
@@ -15,13 +16,19 @@ from engine.store.kinds import (
     StoredSimulation,
     StoredSource,
 )
+from engine.store.library import Facets, LibraryFilter, LibraryOrder, LibraryRow
 from engine.store.store import Store
 from engine.store.triages import StoredTriage, Triaged, TriageState
 
 __all__ = [
+    "KEPT_DAYS",
     "Annotation",
     "Counts",
+    "Facets",
     "IndexFacts",
+    "LibraryFilter",
+    "LibraryOrder",
+    "LibraryRow",
     "Order",
     "SearchHit",
     "Store",

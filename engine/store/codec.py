@@ -10,16 +10,20 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def now() -> str:
-    """The time as ISO 8601 text in UTC; sorts as time does."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def now(ago: timedelta | None = None) -> str:
+    """The time, or so long ago, as ISO 8601 text in UTC; sorts as time does."""
+    return (
+        (datetime.now(UTC) - (ago or timedelta()))
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 def clean(text: str) -> str:

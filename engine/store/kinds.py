@@ -81,6 +81,7 @@ class StoredExplanation:
         scores, baselines: Of the scoring; empty when it was never scored.
         usage, scoring_usage: Tokens that language models used to write and to score it.
         judgements: The newest of each further scorer, without the items judged.
+        deleted_at: As created_at; None unless it was deleted and can be brought back.
     """
 
     id: int
@@ -107,6 +108,7 @@ class StoredExplanation:
     usage: Usage = field(default_factory=Usage)
     scoring_usage: Usage = field(default_factory=Usage)
     judgements: tuple[Judgement, ...] = ()
+    deleted_at: str | None = None
 
     def score(self, scope: Scope = Scope.TOP_AND_RANDOM) -> Score | None:
         """The score of one scope; None when there is none."""

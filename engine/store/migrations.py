@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from engine.store import triages
+from engine.store import deletion, judgements, triages
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -247,97 +247,6 @@ WHERE neurons.starred_at IS NOT NULL OR notes.id IS NOT NULL
 
 _USAGE = ("input_tokens", "output_tokens", "cached_input_tokens", "requests")
 
-_JUDGEMENTS = """
-CREATE TABLE judgements (
-    id INTEGER PRIMARY KEY,
-    explanation_id INTEGER NOT NULL REFERENCES explanations(id) ON DELETE CASCADE,
-    index_id INTEGER NOT NULL REFERENCES indexes(id),
-    content_hash TEXT NOT NULL,
-    scorer TEXT NOT NULL,
-    model TEXT NOT NULL,
-    settings TEXT NOT NULL,
-    split TEXT NOT NULL,
-    chance_text TEXT NOT NULL,
-    seconds REAL,
-    input_tokens INTEGER NOT NULL,
-    output_tokens INTEGER NOT NULL,
-    cached_input_tokens INTEGER NOT NULL,
-    requests INTEGER NOT NULL,
-    versions TEXT NOT NULL,
-    created_at TEXT NOT NULL,
-    UNIQUE (explanation_id, content_hash)
-) STRICT;
-CREATE INDEX judgements_index_id ON judgements(index_id);
-
-CREATE TABLE measures (
-    id INTEGER PRIMARY KEY,
-    judgement_id INTEGER NOT NULL REFERENCES judgements(id) ON DELETE CASCADE,
-    explanation_of TEXT NOT NULL,
-    measured TEXT NOT NULL,
-    part TEXT NOT NULL,
-    value REAL,
-    interval_low REAL,
-    interval_high REAL,
-    interval_level REAL,
-    interval_resamples INTEGER,
-    chance REAL,
-    items INTEGER NOT NULL,
-    coverage REAL NOT NULL,
-    status TEXT NOT NULL,
-    message TEXT NOT NULL
-) STRICT;
-CREATE INDEX measures_judgement_id ON measures(judgement_id);
-
-CREATE TABLE judged_items (
-    id INTEGER PRIMARY KEY,
-    judgement_id INTEGER NOT NULL REFERENCES judgements(id) ON DELETE CASCADE,
-    position INTEGER NOT NULL,
-    window INTEGER NOT NULL,
-    document_name TEXT NOT NULL,
-    text TEXT NOT NULL,
-    band TEXT NOT NULL,
-    truth REAL,
-    prediction REAL,
-    probability REAL,
-    message TEXT NOT NULL,
-    UNIQUE (judgement_id, position)
-) STRICT;
-
-CREATE TABLE remembered (
-    name TEXT PRIMARY KEY,
-    value TEXT NOT NULL,
-    updated_at TEXT NOT NULL
-) STRICT;
-
-CREATE VIEW judgements_with_measures AS
-SELECT
-    judgements.id AS judgement_id,
-    judgements.explanation_id,
-    models.name AS model,
-    neurons.name AS neuron,
-    explanations.text AS explanation,
-    judgements.scorer,
-    judgements.model AS judge,
-    judgements.split,
-    measures.explanation_of,
-    measures.measured,
-    measures.part,
-    measures.value,
-    measures.interval_low,
-    measures.interval_high,
-    measures.chance,
-    measures.items,
-    measures.coverage,
-    measures.status,
-    measures.message,
-    judgements.created_at
-FROM measures
-JOIN judgements ON judgements.id = measures.judgement_id
-JOIN explanations ON explanations.id = judgements.explanation_id
-JOIN neurons ON neurons.id = explanations.neuron_id
-JOIN models ON models.id = neurons.model_id;
-"""
-
 
 def m001_tables(db: Database) -> None:
     """Models, indexes, neurons, explanations and how they scored."""
@@ -364,12 +273,17 @@ def m004_language_models(db: Database) -> None:
     for table in ("explanations", "scorings"):
         for column in _USAGE:
             db.execute(f"ALTER TABLE {table} ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0")
-    db.executescript(_JUDGEMENTS)
+    db.executescript(judgements.TABLES)
 
 
 def m005_triage(db: Database) -> None:
     """Runs of an explainer over many neurons, and what became of each."""
     db.executescript(triages.TABLES)
+
+
+def m006_deletion(db: Database) -> None:
+    """Deleting that can be undone; the views leave out what is deleted."""
+    db.executescript(deletion.SCHEMA)
 
 
 STEPS: tuple[Callable[[Database], None], ...] = (
@@ -378,6 +292,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m003_views,
     m004_language_models,
     m005_triage,
+    m006_deletion,
 )
 NAMES: tuple[str, ...] = tuple(step.__name__ for step in STEPS)
 

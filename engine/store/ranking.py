@@ -24,22 +24,43 @@ def scorings_since(db: sqlite3.Connection, model: str, scoring: int) -> list[tup
         "JOIN neurons ON neurons.id = explanations.neuron_id "
         "JOIN models ON models.id = neurons.model_id "
         "LEFT JOIN scores ON scores.scoring_id = scorings.id AND scope = 'top-and-random' "
-        "WHERE scorings.id > ? AND models.hash = ? ORDER BY scorings.id",
+        "WHERE scorings.id > ? AND models.hash = ? AND deleted_at IS NULL ORDER BY scorings.id",
         (scoring, model),
     )
     return [tuple(row) for row in rows]
 
 
-def scoring_counts(db: sqlite3.Connection, model: str) -> tuple[int, int]:
-    """How many scorings a model has, and the row id of the newest; 0 for none."""
+def scoring_counts(db: sqlite3.Connection, model: str) -> tuple[int, int, int]:
+    """How many scorings a model has, the row id of the newest, and the sum of all row ids.
+
+    All are 0 without any. If none of the three has changed, neither have the scorings.
+    """
     row = db.execute(
-        "SELECT count(*), coalesce(max(scorings.id), 0) FROM scorings "
+        "SELECT count(*), coalesce(max(scorings.id), 0), coalesce(sum(scorings.id), 0) "
+        "FROM scorings "
         "JOIN explanations ON explanations.id = scorings.explanation_id "
         "JOIN neurons ON neurons.id = explanations.neuron_id "
-        "JOIN models ON models.id = neurons.model_id WHERE models.hash = ?",
+        "JOIN models ON models.id = neurons.model_id WHERE models.hash = ? AND deleted_at IS NULL",
         (model,),
     ).fetchone()
-    return row[0], row[1]
+    return row[0], row[1], row[2]
+
+
+def explained_neurons(
+    db: sqlite3.Connection, model: str
+) -> list[tuple[int, int, int, float | None]]:
+    """Layer, index, explanations and best top-and-random correlation of explained neurons."""
+    rows = db.execute(
+        "SELECT layer, neuron_index, count(*), max(ev_correlation) FROM explanations "
+        "JOIN neurons ON neurons.id = explanations.neuron_id "
+        "JOIN models ON models.id = neurons.model_id "
+        "JOIN current_scorings ON current_scorings.explanation_id = explanations.id "
+        "LEFT JOIN scores ON scores.scoring_id = current_scorings.scoring_id "
+        "AND scores.scope = 'top-and-random' "
+        "WHERE models.hash = ? AND deleted_at IS NULL GROUP BY neurons.id",
+        (model,),
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
 
 
 def texts(db: sqlite3.Connection, ids: Sequence[int]) -> dict[int, str]:
@@ -61,7 +82,7 @@ def with_words(db: sqlite3.Connection, text: str, model: str) -> set[int] | None
         "JOIN explanations ON explanations.id = explanations_fts.rowid "
         "JOIN neurons ON neurons.id = explanations.neuron_id "
         "JOIN models ON models.id = neurons.model_id "
-        "WHERE explanations_fts MATCH ? AND models.hash = ?",
+        "WHERE explanations_fts MATCH ? AND models.hash = ? AND deleted_at IS NULL",
         (query, model),
     )
     return {row[0] for row in rows}

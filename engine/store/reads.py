@@ -57,7 +57,8 @@ def list_explanations(
             "SELECT explanations.id FROM explanations "
             "JOIN neurons ON neurons.id = explanations.neuron_id "
             "JOIN models ON models.id = neurons.model_id "
-            "WHERE models.hash = ? ORDER BY explanations.id DESC LIMIT ? OFFSET ?",
+            "WHERE models.hash = ? AND deleted_at IS NULL "
+            "ORDER BY explanations.id DESC LIMIT ? OFFSET ?",
             (model, limit, offset),
         )
     else:
@@ -69,8 +70,14 @@ def list_explanations(
     return load(db, [row[0] for row in ids])
 
 
-def load(db: sqlite3.Connection, ids: Sequence[int]) -> list[StoredExplanation]:
-    """Whole explanations in the order of ``ids``; unknown ids are left out."""
+def load(
+    db: sqlite3.Connection, ids: Sequence[int], *, deleted: bool = False
+) -> list[StoredExplanation]:
+    """Whole explanations in the order of ``ids``; unknown ids are left out.
+
+    Args:
+        deleted: Also those that were deleted.
+    """
     wanted = json.dumps(list(ids))
     rows = db.execute(
         "SELECT explanations.*, models.hash AS model_hash, indexes.hash AS index_hash, "
@@ -85,8 +92,8 @@ def load(db: sqlite3.Connection, ids: Sequence[int]) -> list[StoredExplanation]:
         "JOIN indexes ON indexes.id = explanations.index_id "
         "JOIN current_scorings ON current_scorings.explanation_id = explanations.id "
         "LEFT JOIN scorings ON scorings.id = current_scorings.scoring_id "
-        "WHERE explanations.id IN (SELECT value FROM json_each(?))",
-        (wanted,),
+        "WHERE explanations.id IN (SELECT value FROM json_each(?)) AND (? OR deleted_at IS NULL)",
+        (wanted, deleted),
     ).fetchall()
     windows: dict[int, list[int]] = {}
     for row in db.execute(
@@ -141,6 +148,7 @@ def load(db: sqlite3.Connection, ids: Sequence[int]) -> list[StoredExplanation]:
                 row["scoring_requests"] or 0,
             ),
             judgements=tuple(judged.get(row["id"], ())),
+            deleted_at=row["deleted_at"],
         )
     return [found[key] for key in ids if key in found]
 
@@ -154,7 +162,7 @@ def best_scores(db: sqlite3.Connection, model: str, layer: int) -> dict[int, flo
         "JOIN current_scorings ON current_scorings.explanation_id = explanations.id "
         "JOIN scores ON scores.scoring_id = current_scorings.scoring_id "
         "AND scores.scope = 'top-and-random' "
-        "WHERE models.hash = ? AND neurons.layer = ? "
+        "WHERE models.hash = ? AND neurons.layer = ? AND deleted_at IS NULL "
         "GROUP BY neurons.id HAVING best IS NOT NULL",
         (model, layer),
     )
@@ -258,6 +266,7 @@ def search(db: sqlite3.Connection, text: str, limit: int, model: str | None) -> 
             f"JOIN neurons ON neurons.id = {table}.neuron_id "
             "JOIN models ON models.id = neurons.model_id "
             f"WHERE {table}_fts MATCH ?1 AND (?2 IS NULL OR models.hash = ?2) "
+            f"{'' if kind == 'note' else 'AND deleted_at IS NULL '}"
             "ORDER BY rank LIMIT ?3",
             (query, model, limit),
         ).fetchall()
@@ -292,14 +301,16 @@ def counts(db: sqlite3.Connection, model: str | None) -> Counts:
     of_explanation = (
         "JOIN explanations ON explanations.id = scorings.explanation_id "
         + of_neuron.format("explanations")
+        + " AND deleted_at IS NULL"
     )
     given = "WHERE (?1 IS NULL OR models.hash = ?1)"
     row = db.execute(
         f"SELECT (SELECT count(*) FROM models {given}), "
         f"(SELECT count(*) FROM indexes JOIN models ON models.id = indexes.model_id {given}), "
-        f"(SELECT count(*) FROM explanations {of_neuron.format('explanations')}), "
+        f"(SELECT count(*) FROM explanations {of_neuron.format('explanations')} "
+        "AND deleted_at IS NULL), "
         "(SELECT count(DISTINCT explanations.neuron_id) FROM explanations "
-        f"{of_neuron.format('explanations')}), "
+        f"{of_neuron.format('explanations')} AND deleted_at IS NULL), "
         f"(SELECT count(*) FROM scorings {of_explanation}), "
         "(SELECT count(*) FROM simulations "
         f"JOIN scorings ON scorings.id = simulations.scoring_id {of_explanation}), "

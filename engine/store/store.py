@@ -15,7 +15,7 @@ from engine.judgement import Judgement
 from engine.neuron import NeuronId
 from engine.records import Excerpt
 from engine.score import ScoreCard
-from engine.store import ranking, reads, triages, writes
+from engine.store import deletion, library, ranking, reads, triages, writes
 from engine.store.connection import check, connect, open_for_writing, translate
 from engine.store.kinds import (
     Annotation,
@@ -27,6 +27,7 @@ from engine.store.kinds import (
     StoredSimulation,
     StoredSource,
 )
+from engine.store.library import Facets, LibraryFilter, LibraryOrder, LibraryRow
 from engine.store.triages import StoredTriage, Triaged
 from engine.store.writer import Writer, closed
 
@@ -120,9 +121,24 @@ class Store:
         given = tuple(tags)
         await self._write(lambda db: writes.set_tags(db, model, neuron, given))
 
-    async def delete_explanation(self, explanation_id: int) -> bool:
-        """Delete an explanation with its scorings; False if there was none."""
-        return await self._write(lambda db: writes.delete_explanation(db, explanation_id))
+    async def delete_explanations(self, ids: Sequence[int]) -> list[int]:
+        """Delete explanations with their scorings; the ids of those that were there.
+
+        They can be brought back for :data:`engine.store.KEPT_DAYS`.
+        """
+        return await self._write(lambda db: deletion.delete(db, ids))
+
+    async def restore_explanations(self, ids: Sequence[int] | None = None) -> list[int]:
+        """Bring deleted explanations back; the ids of those brought back.
+
+        Args:
+            ids: None for what was deleted last, all of it together.
+        """
+        return await self._write(lambda db: deletion.restore(db, ids))
+
+    async def forget_explanations(self, ids: Sequence[int]) -> list[int]:
+        """Delete explanations for good, deleted ones too; the ids of those there were."""
+        return await self._write(lambda db: deletion.forget(db, ids))
 
     async def remember(self, name: str, value: Any) -> None:
         """Keep a JSON value by name; :meth:`recall` gives it back."""
@@ -170,9 +186,15 @@ class Store:
         """The neuron's explanations with their scores, best first, unscored ones last."""
         return self._read(lambda db: reads.explanations_of(db, model, neuron))
 
-    def explanation(self, explanation_id: int) -> StoredExplanation | None:
-        """One explanation by its row id; None if there is none."""
-        found = self._read(lambda db: reads.load(db, [explanation_id]))
+    def explanation(
+        self, explanation_id: int, *, deleted: bool = False
+    ) -> StoredExplanation | None:
+        """One explanation by its row id; None if there is none.
+
+        Args:
+            deleted: Give it also if it was deleted.
+        """
+        found = self._read(lambda db: reads.load(db, [explanation_id], deleted=deleted))
         return found[0] if found else None
 
     def list_explanations(
@@ -180,6 +202,20 @@ class Store:
     ) -> list[StoredExplanation]:
         """A page of the model's explanations."""
         return self._read(lambda db: reads.list_explanations(db, model, limit, offset, order))
+
+    def library(
+        self, only: LibraryFilter | None = None, order: LibraryOrder = LibraryOrder.BEST
+    ) -> list[int]:
+        """Row ids of all explanations, of any model, that a filter lets through, in order."""
+        return self._read(lambda db: library.ids(db, only or LibraryFilter(), order))
+
+    def library_rows(self, ids: Sequence[int]) -> dict[int, LibraryRow]:
+        """Row id to what a list shows of an explanation, deleted ones included."""
+        return self._read(lambda db: library.rows(db, ids))
+
+    def facets(self) -> Facets:
+        """By what explanations can be told apart, and how many there are of each."""
+        return self._read(library.facets)
 
     def best_scores(self, model: str, layer: int) -> dict[int, float]:
         """Neuron index to its best top-and-random correlation; others are left out."""
@@ -254,9 +290,13 @@ class Store:
         """See :func:`engine.store.ranking.scorings_since`."""
         return self._read(lambda db: ranking.scorings_since(db, model, scoring))
 
-    def scoring_counts(self, model: str) -> tuple[int, int]:
-        """How many scorings there are, and the newest one's row id."""
+    def scoring_counts(self, model: str) -> tuple[int, int, int]:
+        """See :func:`engine.store.ranking.scoring_counts`."""
         return self._read(lambda db: ranking.scoring_counts(db, model))
+
+    def explained_neurons(self, model: str) -> list[tuple[int, int, int, float | None]]:
+        """See :func:`engine.store.ranking.explained_neurons`."""
+        return self._read(lambda db: ranking.explained_neurons(db, model))
 
     def explanation_texts(self, ids: Sequence[int]) -> dict[int, str]:
         """Explanation row id to its text."""

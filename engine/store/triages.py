@@ -257,7 +257,8 @@ def done_by(db: sqlite3.Connection, triage: int) -> set[NeuronId]:
     """Neurons that a run has explained."""
     rows = db.execute(
         "SELECT layer, neuron_index FROM triaged JOIN neurons ON neurons.id = triaged.neuron_id "
-        "WHERE triage_id = ? AND explanation_id IS NOT NULL",
+        "JOIN explanations ON explanations.id = explanation_id "
+        "WHERE triage_id = ? AND deleted_at IS NULL",
         (triage,),
     )
     return {NeuronId(layer, index) for layer, index in rows}
@@ -274,7 +275,8 @@ def done_before(db: sqlite3.Connection, method: str, facts: Mapping[str, Any]) -
         "SELECT DISTINCT layer, neuron_index FROM triages "
         "JOIN triaged ON triaged.triage_id = triages.id "
         "JOIN neurons ON neurons.id = triaged.neuron_id "
-        "WHERE method_hash = ? AND explanation_id IS NOT NULL",
+        "JOIN explanations ON explanations.id = explanation_id "
+        "WHERE method_hash = ? AND deleted_at IS NULL",
         (method,),
     ).fetchall()
     # A single explanation does not say how many samples it was chosen from.
@@ -287,7 +289,8 @@ def done_before(db: sqlite3.Connection, method: str, facts: Mapping[str, Any]) -
             "JOIN scorings ON scorings.explanation_id = explanations.id "
             "AND scorings.index_id = indexes.id "
             "WHERE indexes.hash = ? AND explainer = ? AND explanations.settings = ? "
-            "AND side = ? AND simulator = ? AND scorings.settings = ? AND split = ?",
+            "AND side = ? AND simulator = ? AND scorings.settings = ? AND split = ? "
+            "AND deleted_at IS NULL",
             (
                 facts["index"],
                 facts["explainer"],

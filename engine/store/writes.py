@@ -15,6 +15,7 @@ from engine.neuron import NeuronId
 from engine.records import Excerpt
 from engine.score import Score, ScoreCard, ScoredRecord
 from engine.store import codec
+from engine.store.deletion import restore
 from engine.store.judgements import save as save_judgement
 from engine.store.kinds import IndexFacts
 
@@ -83,7 +84,9 @@ def save_explanation(
         *([explanation.side] if explanation.side != "positive" else []),
     )
     row = find(db, "SELECT id FROM explanations WHERE content_hash = ?", content)
-    if row is None:
+    if row is not None:
+        restore(db, [row])
+    else:
         row = insert(
             db,
             "explanations",
@@ -188,12 +191,6 @@ def set_tags(db: Database, model: str, neuron: NeuronId, tags: Sequence[str]) ->
             [row, tag],
         )
     db.execute("DELETE FROM tags WHERE id NOT IN (SELECT tag_id FROM neuron_tags)")
-
-
-def delete_explanation(db: Database, explanation_id: int) -> bool:
-    """Delete it with its scorings; whether it was there."""
-    cursor = db.execute("DELETE FROM explanations WHERE id = ?", [explanation_id])
-    return cursor.rowcount > 0
 
 
 def _save_card(db: Database, explanation: int, index: int, card: ScoreCard) -> None:

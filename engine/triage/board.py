@@ -107,18 +107,20 @@ class Board:
         self._names: list[str] = []
         self._ints: NDArray[np.int64] = np.zeros((0, 4), dtype=np.int64)
         self._floats: NDArray[np.float64] = np.zeros((0, 2))
-        self._newest = 0
+        self._newest, self._counts = 0, (0, 0, 0)
         layers = [index.layer(layer) for layer in range(index.n_layers)]
         self._active = np.concatenate([columns.fraction_active for columns in layers])
         self._maximum = np.concatenate([columns.maximum for columns in layers])
 
     def refresh(self) -> bool:
         """Read what is new; whether anything has changed."""
-        count, newest = self._store.scoring_counts(self._index.model_id)
-        if (count, newest) == (len(self._ints), self._newest):
+        counts = self._store.scoring_counts(self._index.model_id)
+        if counts == self._counts:
             return False
+        self._counts = counts
         rows = self._store.scorings_since(self._index.model_id, self._newest)
-        if len(self._ints) + len(rows) != count:  # something was deleted
+        # Something was deleted, or brought back.
+        if int(self._ints[:, 0].sum()) + sum(row[0] for row in rows) != counts[2]:
             self._ints, self._floats = self._ints[:0], self._floats[:0]
             rows = self._store.scorings_since(self._index.model_id)
         width = self._index.n_neurons

@@ -125,24 +125,13 @@ def _print_rows(rows: list[Row], total: int, offset: int) -> None:
             f"{row.maximum:.2f}",
             inert(words),
         )
-        click.echo(_cut(line) if sys.stdout.isatty() else line)
+        click.echo(output.cut(line) if sys.stdout.isatty() else line)
     if offset + len(rows) < total:
         click.echo(f"{total:,} in all.", err=True)
 
 
 def _line(place: str, neuron: str, score: str, active: str, maximum: str, rest: str) -> str:
     return f"{place:>6}  {neuron:>9}  {score:>6}  {active:>7}  {maximum:>7}  {rest}".rstrip()
-
-
-def _cut(line: str) -> str:
-    """To the width of the terminal: one line per neuron."""
-    import shutil
-
-    from rich.text import Text
-
-    text = Text(line)
-    text.truncate(shutil.get_terminal_size().columns, overflow="ellipsis")
-    return text.plain
 
 
 def _print_layers(layers: list[Distribution]) -> None:

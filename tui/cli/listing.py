@@ -155,15 +155,4 @@ def _print(row: Row, best: StoredExplanation | None) -> None:
         output.shown(row.score, "+.2f"),
         rest,
     )
-    click.echo(_cut(line) if sys.stdout.isatty() else line)
-
-
-def _cut(line: str) -> str:
-    """To the width of the terminal: a list has one line per neuron."""
-    import shutil
-
-    from rich.text import Text
-
-    text = Text(line)
-    text.truncate(shutil.get_terminal_size().columns, overflow="ellipsis")
-    return text.plain
+    click.echo(output.cut(line) if sys.stdout.isatty() else line)

@@ -63,6 +63,17 @@ def shown(value: float | None, form: str = "+.3f") -> str:
     return "—" if value is None or not math.isfinite(value) else format(value, form)
 
 
+def cut(line: str) -> str:
+    """A line cut to the width of the terminal, where a list has one line per row."""
+    import shutil
+
+    from rich.text import Text
+
+    text = Text(line)
+    text.truncate(shutil.get_terminal_size().columns, overflow="ellipsis")
+    return text.plain
+
+
 def texts(tokens: Sequence[bytes]) -> list[str]:
     """Tokens for JSON; bytes that are no UTF-8 by themselves become U+FFFD."""
     return [token.decode("utf-8", "replace") for token in tokens]

@@ -230,7 +230,7 @@ class CompareScreen(ModalScreen[int]):
     async def _deleted(self, number_: int | None) -> None:
         assert number_ is not None
         try:
-            await self._engine.store.delete_explanation(number_)
+            await self._engine.store.delete_explanations([number_])
         except NeuroglassError as error:
             self.notify(inert(str(error)), severity="error", markup=False)
             return
