@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from engine.catalogue import Catalogue, index_of
 from engine.chance import other_explanation
 from engine.choices import Choices
 from engine.explanation import Explainer
@@ -39,18 +40,19 @@ class Labs(Protocol):
 
 
 async def assemble(
-    labs: Labs, index: Index, neuron: NeuronId, choices: Choices, spending: Spending
+    labs: Labs, index: Catalogue, neuron: NeuronId, choices: Choices, spending: Spending
 ) -> Method:
     """Connect and put together what the choices name; nothing is asked of a model yet.
 
     Raises:
+        UsageError: a choice takes the subject model, and the index is a published dataset.
         UsageError: a model's name makes no sense.
         LanguageModelError: a model can't be had: no key, no such checkpoint.
     """
     models = {part: await spending.model(name) for part, name in choices.models_needed().items()}
     needs_lab = choices.revisions or choices.explainer == "output-aware"
-    lab = await labs.lab(index) if needs_lab or choices.scorers else None
-    reader = await labs.patterns(index) if choices.explainer == "patterns" else None
+    lab = await labs.lab(index_of(index)) if needs_lab or choices.scorers else None
+    reader = await labs.patterns(index_of(index)) if choices.explainer == "patterns" else None
     method = Method(
         explainer=_explainer(choices, models, lab, reader),
         simulator=_simulator(choices, models),

@@ -31,9 +31,14 @@ def baselines(
         records: The records of the score, in its order.
         lookup: Add the unshuffled table: for explanations that are not one.
 
+    Returns:
+        Of a published neuron fewer, where it has no token table or no mean.
+
     Raises:
         MethodError: if no token was tabled.
     """
+    if not means.complete and not (len(means.token_ids) and np.isfinite(means.mean)):
+        return _without_table(means, records)
     table = fit_table(means)
     constant = replace(
         table, default=means.mean, token_ids=table.token_ids[:0], expected=table.expected[:0]
@@ -50,6 +55,14 @@ def baselines(
     if lookup:
         found.append(_baseline("token-lookup", "the mean activation at each token", table, records))
     return tuple(found)
+
+
+def _without_table(means: TokenMeans, records: Sequence[ScoredRecord]) -> tuple[Baseline, ...]:
+    if not np.isfinite(means.mean):
+        return ()
+    empty = np.zeros(0, dtype=np.int64)
+    table = LookupTable(means.mean, empty, empty.astype(np.float64), empty, ())
+    return (_baseline("constant", "the mean activation everywhere", table, records),)
 
 
 def shuffled(table: LookupTable, neuron: NeuronId) -> LookupTable:

@@ -20,8 +20,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from engine.catalogue import Catalogue, index_of
 from engine.choices import Choices
-from engine.errors import IndexFormatError, UsageError
+from engine.errors import UsageError
 from engine.events import PipelineEvent, ScanEvent, ScanPublished
 from engine.explanation import Explanation, Side
 from engine.index import MANIFEST, Index
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from engine.judgement import Judgement
     from engine.models.model import Capabilities
     from engine.neuron_map import NeuronMap, Quantity
+    from engine.public_data.dataset import PublicDataset
     from engine.similarity import Likeness, SimilarNeurons
     from engine.store import IndexFacts, Store
     from engine.triage import Triages
@@ -56,16 +58,21 @@ class Engine:
         self.home = home
         self.store = store
         self.index = index
+        self.dataset: PublicDataset | None = None
         self._path = path
         self._opened: Workbench | None = None
 
     @classmethod
-    async def open(cls, home: Path | None = None, *, index: Path | None = None) -> Engine:
-        """Open the store and, if there is one, an index.
+    async def open(
+        cls, home: Path | None = None, *, index: Path | None = None, source: str | None = None
+    ) -> Engine:
+        """Open the store and, if there is one, an index; or a published dataset instead.
 
         Args:
             home: Folder of everything; None for ``$NEUROGLASS_HOME`` or the platform's.
             index: An index folder; None for the one scanned last.
+            source: A published dataset (:func:`engine.public_data.names.open_dataset`),
+                with which there is no index.
 
         Raises:
             NeuroglassError: the home can't be used (also as StoreError), or the named
@@ -77,6 +84,13 @@ class Engine:
         from engine.store import Store
 
         home = ensure_home(home or default_home())
+        if source is not None:
+            from engine.public_data.names import open_dataset
+
+            dataset = await open_dataset(source, home)
+            engine = cls(home, await asyncio.to_thread(Store.open, home / STORE), None, None)
+            engine.dataset = dataset
+            return engine
         path = index or read_pointer(home)
         opened = None
         if index is not None or (path is not None and (path / MANIFEST).exists()):
@@ -100,6 +114,8 @@ class Engine:
         """Finish pending writes, let go of language models, close the store."""
         if self._opened is not None:
             await self._opened.close()
+        if self.dataset is not None:
+            await self.dataset.close()
         await self.store.close()
 
     # -- index
@@ -110,6 +126,8 @@ class Engine:
         Raises:
             IndexFormatError: it is damaged.
         """
+        if self.dataset is not None:
+            return None
         if self._path is None:
             self._path = read_pointer(self.home)
         if self._path is not None and (self._path / MANIFEST).exists():
@@ -148,6 +166,8 @@ class Engine:
         was cut off; without an index it is the demo.
         """
         index = self.index
+        if self.dataset is not None:
+            return None
         if index is None:
             return ScanRequest(model=model or "demo", sources=sources or ("demo",))
         same = model in (None, index.model_name) and sources in (None, index.sources)
@@ -181,10 +201,18 @@ class Engine:
                     self._path = Path(event.path)
                 yield event
 
+    @property
+    def catalogue(self) -> Catalogue | None:
+        """Where neurons are looked up: the published dataset, else the index, if any."""
+        return self.index if self.dataset is None else self.dataset
+
+    def _require(self) -> Catalogue:
+        """The catalogue, whichever it is."""
+        catalogue = self.catalogue
+        return index_of(None) if catalogue is None else catalogue
+
     def _require_index(self) -> Index:
-        if self.index is None:
-            raise IndexFormatError("Nothing has been scanned yet.", "Start with: neuroglass scan")
-        return self.index
+        return index_of(self.catalogue)
 
     # -- the method
 
@@ -221,7 +249,7 @@ class Engine:
             LanguageModelError: a model that can't be had: no key, no such provider.
         """
         return self._workbench().explain(
-            self._require_index(), neuron, choices or self.choices, offline=offline
+            self._require(), neuron, choices or self.choices, offline=offline
         )
 
     def score(
@@ -232,7 +260,7 @@ class Engine:
         The stream of :meth:`explain` without words and Explained; raises the same.
         """
         return self._workbench().score(
-            self._require_index(), explanation, choices or self.choices, offline=offline
+            self._require(), explanation, choices or self.choices, offline=offline
         )
 
     @staticmethod
@@ -245,9 +273,7 @@ class Engine:
 
     async def estimate(self, neuron: NeuronId, choices: Choices | None = None) -> Estimate:
         """What :meth:`explain` would ask of language models; raises the same."""
-        return await self._workbench().estimate(
-            self._require_index(), neuron, choices or self.choices
-        )
+        return await self._workbench().estimate(self._require(), neuron, choices or self.choices)
 
     async def check_model(self, name: str) -> Capabilities:
         """Ask a model what it can do. Raises UsageError, LanguageModelError."""
@@ -337,21 +363,7 @@ class Engine:
 
     def index_facts(self) -> IndexFacts:
         """What the store remembers of the open index."""
-        from engine.store import IndexFacts
-
-        index = self._require_index()
-        return IndexFacts(
-            model_id=index.model_id,
-            model_name=index.model_name,
-            n_layers=index.n_layers,
-            n_neurons=index.n_neurons,
-            index_id=index.index_id,
-            corpus_id=index.corpus_id,
-            path=str(index.path),
-            tokens=index.tokens_scanned,
-            windows=index.windows_scanned,
-            settings=dict(index.manifest["settings"]),
-        )
+        return self._require().facts()
 
     async def save(
         self,
@@ -360,8 +372,10 @@ class Engine:
         judgements: Sequence[Judgement] = (),
     ) -> int:
         """Save an explanation with its scores; returns its id once it is on disk."""
-        index = self._require_index()
-        evidence = [index.excerpt(window) for window in explanation.windows]
+        catalogue = self._require()
+        # The excerpts of a published dataset have no document to be named.
+        of = catalogue.excerpt if isinstance(catalogue, Index) else None
+        evidence = [of(window) for window in explanation.windows] if of is not None else []
         return await self.store.save_explanation(
-            self.index_facts(), explanation, card, evidence, judgements
+            catalogue.facts(), explanation, card, evidence, judgements
         )

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,9 @@ from engine.records import (
 )
 from engine.vocabulary import Vocabulary
 from engine.windows import WindowSet
+
+if TYPE_CHECKING:
+    from engine.store import IndexFacts
 
 FORMAT = "neuroglass-index"
 VERSION = 1
@@ -192,6 +195,40 @@ class Index:
                 f"Layers are 0 to {self.n_layers - 1}, neurons 0 to {self.n_neurons - 1}.",
             )
         return neuron.layer * self.n_neurons + neuron.index
+
+    # -- what every catalogue has (:mod:`engine.catalogue`)
+
+    def present(self, layer: int) -> Sequence[int]:
+        """All neurons of a layer. UsageError if there is no such layer."""
+        self.check(NeuronId(layer, 0))
+        return range(self.n_neurons)
+
+    def at_hand(self, neuron: NeuronId) -> bool:
+        """True: all of an index is on this disk."""
+        return True
+
+    async def prepare(self, neuron: NeuronId) -> None:
+        """Nothing to wait for. UsageError if there is no such neuron."""
+        self.check(neuron)
+
+    def facts(self) -> IndexFacts:
+        """What the store remembers of the index."""
+        from engine.store import IndexFacts
+
+        return IndexFacts(
+            model_id=self.model_id,
+            model_name=self.model_name,
+            n_layers=self.n_layers,
+            n_neurons=self.n_neurons,
+            index_id=self.index_id,
+            corpus_id=self.corpus_id,
+            path=str(self.path),
+            tokens=self.tokens_scanned,
+            windows=self.windows_scanned,
+            settings=dict(self.manifest["settings"]),
+        )
+
+    # -- reading
 
     def layer(self, layer: int) -> LayerStatistics:
         """Columns for one layer. UsageError if there is no such layer."""

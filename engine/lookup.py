@@ -137,7 +137,7 @@ def fit_table(
         raise MethodError(
             "No token is common enough in the scanned text to be looked up.", "Scan more text."
         )
-    expected = shrunk_means(means, shrinkage)
+    expected = shrunk_means(means, shrinkage if means.complete else 0.0)
     if not (np.isfinite(expected).all() and np.isfinite(means.mean)):
         raise MethodError("A mean activation of this neuron is not a number.", "Scan again.")
     counts = means.counts.astype(np.float64)
@@ -146,6 +146,8 @@ def fit_table(
     summed = np.cumsum(weight[order])
     kept = min(int(np.searchsorted(summed, KEPT_SHARE * summed[-1])) + 1, limit, len(order))
     keep, rest = order[:kept], order[kept:]
+    if not means.complete:  # the tokens that are not listed are the lower ones
+        keep, rest = order[:limit], order[:0]
     default = float(np.average(expected[rest], weights=counts[rest])) if len(rest) else means.mean
     return LookupTable(
         default,

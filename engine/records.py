@@ -92,13 +92,14 @@ class ActivationRecord:
 
     @property
     def peak(self) -> float:
-        """The largest activation of the record."""
-        return float(self.activations.max())
+        """The largest activation of the record; NaN where none is known."""
+        # A published record may lack some; maximum and minimum pass over NaN in this form.
+        return float(np.fmax.reduce(self.activations))
 
     @property
     def trough(self) -> float:
-        """The smallest activation of the record."""
-        return float(self.activations.min())
+        """The smallest activation of the record; NaN where none is known."""
+        return float(np.fmin.reduce(self.activations))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class NeuronStatistics:
     """Moments over every scanned token (the prepended end-of-text token excluded).
 
     Attributes:
-        tokens: How many tokens the moments cover.
+        tokens: How many tokens the moments cover; 0 where that is not known.
         mean, variance: In activation units; variance is the population variance.
         skewness, kurtosis: Standardised third and fourth moments; kurtosis is *not*
             reduced by 3 (a normal distribution has 3). NaN for a constant neuron.
@@ -146,6 +147,8 @@ class TokenMeans:
         means: float32 [M], mean activation at the token.
         mean: Mean activation over all explain-fold tokens, tabled or not.
         texts: The bytes of each of the M tokens.
+        complete: False for a published table, which lists the highest means alone, over
+            all of the text, and has no counts (they are ones here).
     """
 
     token_ids: NDArray[np.int32]
@@ -153,6 +156,7 @@ class TokenMeans:
     means: NDArray[np.float32]
     mean: float
     texts: tuple[bytes, ...]
+    complete: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.assembly import assemble
+from engine.catalogue import Catalogue
 from engine.choices import Choices
 from engine.estimate import Estimate, estimate_run
 from engine.events import PipelineEvent
@@ -48,7 +49,7 @@ class Workbench:
 
     async def explain(
         self,
-        index: Index,
+        index: Catalogue,
         neuron: NeuronId,
         choices: Choices,
         *,
@@ -61,6 +62,7 @@ class Workbench:
             spending: Of a run over many neurons, which has one budget.
         """
         choices.check()
+        await index.prepare(neuron)
         record = record_of(index.neuron(neuron), choices.side)
         means = means_of(index.token_means(neuron), choices.side)
         spending = spending or Spending(self, choices, offline=offline)
@@ -71,12 +73,13 @@ class Workbench:
                 yield event
 
     async def score(
-        self, index: Index, explanation: Explanation, choices: Choices, *, offline: bool
+        self, index: Catalogue, explanation: Explanation, choices: Choices, *, offline: bool
     ) -> AsyncGenerator[PipelineEvent, None]:
         """See :meth:`engine.engine.Engine.score`."""
         choices = choices.for_scoring(explanation)
         choices.check()
         neuron = explanation.neuron
+        await index.prepare(neuron)
         record = record_of(index.neuron(neuron), choices.side)
         means = means_of(index.token_means(neuron), choices.side)
         spending = Spending(self, choices, offline=offline)
@@ -86,11 +89,12 @@ class Workbench:
             async for event in events:
                 yield event
 
-    async def estimate(self, index: Index, neuron: NeuronId, choices: Choices) -> Estimate:
+    async def estimate(self, index: Catalogue, neuron: NeuronId, choices: Choices) -> Estimate:
         """See :meth:`engine.engine.Engine.estimate`."""
         choices.check()
         if not choices.models_needed():
             return Estimate(())
+        await index.prepare(neuron)
         record = record_of(index.neuron(neuron), choices.side)
         means = means_of(index.token_means(neuron), choices.side)
         method = await assemble(self, index, neuron, choices, Spending(self, choices))

@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Packages that cost a noticeable part of a second, or talk to the network.
 HEAVY = {
     "anthropic",
+    "httpx2",
     "openai",
     "safetensors",
     "scipy",
@@ -63,6 +64,7 @@ def test_the_measure_itself_sees_a_heavy_import() -> None:
 @pytest.mark.parametrize(
     "module",
     [
+        "engine.catalogue",
         "engine.effects",
         "engine.engine",
         "engine.errors",
@@ -79,6 +81,8 @@ def test_the_measure_itself_sees_a_heavy_import() -> None:
         "engine.models.replies",
         "engine.neuron",
         "engine.pipeline",
+        "engine.public_data.export",
+        "engine.public_data.names",
         "engine.records",
         "engine.scan",
         "engine.scan_process",

@@ -40,6 +40,7 @@ COMMANDS = {
     "annotate": "tui.cli.annotate",
     "record": "tui.cli.record",
     "replay": "tui.cli.replay",
+    "export": "tui.cli.export",
     "doctor": "tui.cli.doctor",
 }
 #: What shells report for a program that a signal ended.
