@@ -14,6 +14,11 @@ from types import TracebackType
 CUT, STALL = "cut", "stall"
 
 
+class _Quiet(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that left is no news."""
+
+
 class Files:
     """Serves a folder with ETags; ``faults`` are used up first, by the end of a path.
 
@@ -40,7 +45,7 @@ class Files:
             def log_message(self, *args: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Quiet(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
