@@ -9,7 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App
 from textual.command import CommandPalette
@@ -23,7 +23,9 @@ from tui.screens.explorer import Explorer
 from tui.theme import DARK, LIGHT, PLAIN, THEMES, Palette, palette
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from textual.driver import Driver
+    from textual.screen import Screen
 
     from engine.engine import Engine
     from engine.scan_request import ScanRequest
@@ -88,6 +90,21 @@ class NeuroglassApp(App[object]):
     def toggle_light(self) -> None:
         """Switch between the dark and the light theme."""
         self.theme = DARK if self.theme == LIGHT else LIGHT
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        """Textual's way to the terminal, by way of our driver where there is one."""
+        from textual._compositor import CompositorUpdate
+
+        show = getattr(self._driver, "show", None)
+        if show is None or not isinstance(renderable, CompositorUpdate):
+            super()._display(screen, renderable)
+        elif self._running and not self._closed and not self._batch_count:
+            size = screen.outer_size
+            cursor = size.clamp_offset(self.cursor_position)
+            if not show(renderable, self.console._color_system, size, cursor):
+                super()._display(screen, renderable)
+            else:
+                self.post_display_hook()
 
     def _tell(self, message: object) -> None:
         if not self._leaving:
@@ -210,9 +227,9 @@ def _driver() -> type[Driver] | None:
     """The driver for a real terminal; a headless app brings its own."""
     if sys.platform == "win32" or not sys.__stdin__ or not sys.__stdin__.isatty():
         return None
-    from tui.terminal import SurvivingDriver
+    from tui.terminal import LeanDriver
 
-    return SurvivingDriver
+    return LeanDriver
 
 
 def make_app(
