@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pyte
 import pytest
 from hypothesis import given, settings
@@ -106,7 +105,7 @@ def test_frames_that_are_left_out_leave_no_trace(
 ) -> None:
     every, last = Frame(24, 6), Frame(24, 6)
     screen, stream = _terminal(24, 6)
-    stream.feed(every.changes() and last.changes())
+    stream.feed((every.changes() and last.changes()) or "")
     for strips in frames:
         for x, y, strip in strips:
             every.put(x, y, strip, SYSTEM)
@@ -168,7 +167,6 @@ def test_an_unknown_kind_of_update_is_left_to_textual() -> None:
     assert not frame.draw(Strange(), SYSTEM)
     assert frame.draw(LayoutUpdate([[Strip([Segment("ab")])]], Region(0, 0, 6, 1)), SYSTEM)
     assert frame.text() == "ab    "
-
 
 
 @pytest.mark.parametrize("system", list(ColorSystem))

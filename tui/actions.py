@@ -121,6 +121,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("scan", ("S",), "scan", "Start the scan, or stop it", _APP),
     Action("copy", ("y",), "copy", "Copy neuron and explanation", _APP),
     Action("light", ("t",), "theme", "Switch between dark and light", _APP),
+    Action("redraw", ("R", "ctrl+l"), "redraw", "Draw the screen again", _APP),
     Action("palette", ("colon", "ctrl+p"), "commands", "Find any command", _APP, palette=False),
     Action("help", ("question_mark", "f1"), "keys", "All keys", _APP, footer=True),
     Action("quit", ("q", "ctrl+q", "ctrl+c"), "quit", "Quit", _APP, footer=True),

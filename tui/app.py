@@ -23,7 +23,6 @@ from tui.screens.explorer import Explorer
 from tui.theme import DARK, LIGHT, PLAIN, THEMES, Palette, palette
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
     from textual.driver import Driver
     from textual.screen import Screen
 
@@ -91,20 +90,27 @@ class NeuroglassApp(App[object]):
         """Switch between the dark and the light theme."""
         self.theme = DARK if self.theme == LIGHT else LIGHT
 
-    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+    def _display(self, screen: Screen[Any], renderable: Any) -> None:
         """Textual's way to the terminal, by way of our driver where there is one."""
         from textual._compositor import CompositorUpdate
 
         show = getattr(self._driver, "show", None)
-        if show is None or not isinstance(renderable, CompositorUpdate):
-            super()._display(screen, renderable)
-        elif self._running and not self._closed and not self._batch_count:
+        if show is not None and isinstance(renderable, CompositorUpdate):
+            if not self._running or self._closed or self._batch_count:
+                return
             size = screen.outer_size
             cursor = size.clamp_offset(self.cursor_position)
-            if not show(renderable, self.console._color_system, size, cursor):
-                super()._display(screen, renderable)
-            else:
+            if show(renderable, self.console._color_system, size, cursor):
                 self.post_display_hook()
+                return
+        rest: Any = renderable
+        super()._display(screen, rest)
+
+    def redraw(self) -> None:
+        """Send the whole screen again."""
+        again = getattr(self._driver, "redraw", None)
+        if again is not None:
+            again()
 
     def _tell(self, message: object) -> None:
         if not self._leaving:

@@ -1,14 +1,17 @@
 """Following the user: reads the neuron that is wanted now and hands it over.
 
 Keys that are held down must not queue work.  Whatever was asked for while a read was
-under way, only the latest is read next, and a burst is shown a few times a second.
+under way, only the latest is read next, and a burst is shown no faster than it can be
+drawn.  While nothing is asked for, the neurons that the next key may ask for are read
+ahead, so that most keys find theirs in memory.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from textual.message_pump import MessagePump
@@ -23,10 +26,15 @@ if TYPE_CHECKING:
     from engine.engine import Engine
     from engine.index import Index
 
-#: A neuron is drawn at once, but while a key is held down (terminals repeat it every 25
-#: to 40 ms) only when it pauses for QUIET_SECONDS, or every LATEST_SECONDS.
-QUIET_SECONDS = 0.05
-LATEST_SECONDS = 0.25
+#: Neurons follow each other no faster than this, and take at most a share of the time,
+#: so that keys held down (terminals repeat every 25 to 40 ms) never pile up.
+PACE_SECONDS = 0.025
+PACE_FACTOR = 4
+#: Reading ahead waits until the neuron that was asked for is on the screen.
+AHEAD_SECONDS = 0.015
+KEPT = 24
+#: Another process may have written to the store since; then it is read again.
+FRESH_SECONDS = 10.0
 
 
 class Feed:
@@ -36,6 +44,8 @@ class Feed:
         pump: Sets the timers.
         show: Takes what was read: the layer, and the neuron.
         fail: Takes an expected error.
+        ahead: Names the neurons that may be asked for next, the likeliest first; all of
+            the layer that is shown.
     """
 
     def __init__(
@@ -43,10 +53,12 @@ class Feed:
         pump: MessagePump,
         show: Callable[[LayerView, NeuronView], None],
         fail: Callable[[NeuroglassError], None],
+        ahead: Callable[[], Iterable[NeuronId]] = tuple,
     ) -> None:
         self._pump = pump
         self._show = show
         self._fail = fail
+        self._ahead = ahead
         self._engine: Engine | None = None
         self._index: Index | None = None
         self._wanted = NeuronId(0, 0)
@@ -56,38 +68,61 @@ class Feed:
         self._stale = False
         self._task: asyncio.Task[None] | None = None
         self._timer: Timer | None = None
-        self._asked = 0.0
-        self._waiting = 0.0
+        self._kept: OrderedDict[NeuronId, tuple[float, NeuronView]] = OrderedDict()
+        self._generation = 0
+        self._prefetch: asyncio.Task[None] | None = None
+        self._free = 0.0  # from when on the next neuron may be shown
 
     def open(self, engine: Engine, index: Index) -> None:
         """Read from this index from now on."""
         self._engine, self._index = engine, index
+        self._forget()
 
     def want(self, neuron: NeuronId) -> None:
         """Ask for a neuron; it comes soon, unless another is asked for before."""
         self._wanted = neuron
-        now = time.monotonic()
-        if self._timer is not None:
-            self._timer.stop()
-            self._timer = None
-        else:
-            self._waiting = now
-        asked, self._asked = self._asked, now
-        if now - asked > QUIET_SECONDS or now - self._waiting > LATEST_SECONDS:
-            self._waiting = now
-            self._start()
-        else:
-            self._timer = self._pump.set_timer(QUIET_SECONDS, self._start)
+        if self._timer is None:
+            wait = self._free - time.monotonic()
+            if wait > 0:
+                self._timer = self._pump.set_timer(wait, self._start)
+            else:
+                self._start()
 
     def again(self) -> None:
         """Scores, stars or the index have changed on disk: read everything anew."""
         self._stale = True
+        self._forget()
         self._start()
+
+    def _forget(self) -> None:
+        self._kept.clear()
+        self._generation += 1
 
     def _start(self) -> None:
         self._timer = None
-        if self._index is not None and (self._task is None or self._task.done()):
+        if self._index is None or not (self._task is None or self._task.done()):
+            return
+        kept = self._kept.get(self._wanted)
+        layer = self._layer
+        if (
+            kept is not None
+            and not self._stale
+            and layer is not None
+            and layer.layer == self._wanted.layer
+            and time.monotonic() - kept[0] < FRESH_SECONDS
+        ):
+            self._hand_over(layer, kept[1])
+        else:
             self._task = tasks.start(self._read(), "read")
+
+    def _hand_over(self, layer: LayerView, neuron: NeuronView) -> None:
+        start = time.monotonic()
+        self._layer = layer
+        self._show(layer, neuron)
+        end = time.monotonic()
+        self._free = start + max(PACE_SECONDS, PACE_FACTOR * (end - start))
+        if self._prefetch is None or self._prefetch.done():
+            self._prefetch = tasks.start(self._read_ahead(), "read ahead")
 
     async def _read(self) -> None:
         """Read until what was read is what is wanted."""
@@ -99,13 +134,38 @@ class Feed:
                 layer, stale, self._stale = self._layer, self._stale, False
                 if stale or layer is None or layer.layer != wanted.layer:
                     layer = await asyncio.to_thread(read_layer, index, engine.store, wanted.layer)
-                neuron = await asyncio.to_thread(
-                    read_neuron, index, engine.store, wanted, self.preferred.get(wanted)
-                )
+                neuron = await self._neuron(engine, index, wanted)
                 if wanted == self._wanted and not self._stale:
                     break
         except NeuroglassError as error:
             self._fail(error)
             return
-        self._layer = layer
-        self._show(layer, neuron)
+        self._hand_over(layer, neuron)
+
+    async def _neuron(self, engine: Engine, index: Index, wanted: NeuronId) -> NeuronView:
+        generation, now = self._generation, time.monotonic()
+        view = await asyncio.to_thread(
+            read_neuron, index, engine.store, wanted, self.preferred.get(wanted)
+        )
+        if generation == self._generation:
+            self._kept[wanted] = (now, view)
+            self._kept.move_to_end(wanted)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return view
+
+    async def _read_ahead(self) -> None:
+        """Read the neighbours, one at a time, until something else is to be read."""
+        await asyncio.sleep(AHEAD_SECONDS)
+        engine, index = self._engine, self._index
+        for neuron in self._ahead():
+            if engine is None or index is None or index is not self._index:
+                return
+            if self._task is not None and not self._task.done():
+                return
+            kept = self._kept.get(neuron)
+            if kept is None or time.monotonic() - kept[0] > FRESH_SECONDS:
+                try:
+                    await self._neuron(engine, index, neuron)
+                except NeuroglassError:
+                    return  # whoever asks for it will be told

@@ -13,7 +13,7 @@ and after a character whose width terminals disagree about the cursor is placed 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -23,6 +23,8 @@ from rich.style import Style
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.strip import SGR_STYLES, Strip
 
+#: What a move of the cursor within a row costs.
+LEAP_BYTES = 4
 #: The second cell of a character that takes two.
 REST = ""
 #: Attributes that show on a blank: underlined, blinking, reverse, struck and the like.
@@ -54,7 +56,16 @@ class Pen(NamedTuple):
     ink: str = "39"
     ground: str = "49"
 
-_PLAIN = Pen()
+
+_pens: dict[Pen, Pen] = {}
+
+
+def _one(pen: Pen) -> Pen:
+    """The one object of equal pens, so that they can be compared by identity."""
+    return _pens.setdefault(pen, pen)
+
+
+_PLAIN = _one(Pen())
 
 
 @lru_cache(maxsize=4096)
@@ -69,14 +80,14 @@ def pen_of(style: Style | None, system: ColorSystem) -> Pen:
         ink = ";".join(style.color.downgrade(system).get_ansi_codes())
     if style.bgcolor is not None:
         ground = ";".join(style.bgcolor.downgrade(system).get_ansi_codes(foreground=False))
-    return Pen(attributes, ink, ground)
+    return _one(Pen(attributes, ink, ground))
 
 
 @lru_cache(maxsize=4096)
 def _on_blank(pen: Pen) -> Pen:
     """The part of a pen that shows on a blank."""
     seen = pen.attributes & _SEEN_ON_BLANKS
-    return Pen(seen, pen.ink if seen else "", pen.ground)
+    return _one(Pen(seen, pen.ink if seen else "", pen.ground))
 
 
 @lru_cache(maxsize=4096)
@@ -149,9 +160,9 @@ class Frame:
             for y, start, stop in update.spans:
                 if y < self.height:
                     ends = update.chop_ends[y]
-                    for end, (x, strip) in zip(ends, update.chops[y].items(), strict=False):
-                        if strip is not None and x <= stop and end > start:
-                            self.put(x, y, strip, system, end)
+                    for end, (x, chop) in zip(ends, update.chops[y].items(), strict=False):
+                        if chop is not None and x <= stop and end > start:
+                            self.put(x, y, chop, system, end)
         else:
             return False
         return True
@@ -185,19 +196,27 @@ class Frame:
 
     # -- the way there
 
-    def changes(self) -> str:
+    def changes(self, limit: int | None = None) -> str | None:
         """The shortest sequence that brings the terminal up to date; empty if it is.
 
         It begins with pen and cursor unknown, and is taken as sent.
+
+        Args:
+            limit: If the sequence would be longer, return None and take nothing as sent.
         """
         way = _Way()
+        different = []
         for y in sorted(self._touched):
             cells, pens, sent = self._cells[y], self._pens[y], self._sent[y]
             if sent is not None and sent[0] == cells and sent[1] == pens:
                 continue
+            different.append(y)
             for start, stop in _runs(cells, pens, sent):
-                way.run(y, start, stop, cells, pens, last=self.width)
-            self._sent[y] = cells[:], pens[:]
+                way.run(y, start, stop, cells, pens)
+            if limit is not None and sum(map(len, way.out)) > limit:
+                return None
+        for y in different:
+            self._sent[y] = self._cells[y][:], self._pens[y][:]
         self._touched.clear()
         return "".join(way.out)
 
@@ -212,32 +231,31 @@ class Frame:
 
 def _runs(
     cells: list[str], pens: list[Pen], sent: tuple[list[str], list[Pen]] | None
-) -> Iterable[tuple[int, int]]:
-    """Columns to send: those that differ, and short gaps that are cheaper than a move."""
+) -> Iterator[tuple[int, int]]:
+    """Columns to send: those that differ, and short gaps that are cheaper than a leap."""
     if sent is None:
-        return [(0, len(cells))]
-    runs: list[tuple[int, int]] = []
-    old_cells, old_pens = sent
-    for x, (cell, pen, old_cell, old_pen) in enumerate(
-        zip(cells, pens, old_cells, old_pens, strict=True)
-    ):
+        yield 0, len(cells)
+        return
+    start = stop = -1
+    for x, (cell, old_cell, pen, old_pen) in enumerate(zip(cells, sent[0], pens, sent[1])):  # noqa: B905
         if cell == old_cell and (
-            pen is old_pen or pen == old_pen or (cell == " " and _on_blank(pen) == _on_blank(old_pen))
+            pen is old_pen or (cell == " " and _on_blank(pen) is _on_blank(old_pen))
         ):
             continue
-        if runs and _cheap(cells, pens, runs[-1][1], x):
-            runs[-1] = (runs[-1][0], x + 1)
-        else:
-            runs.append((x, x + 1))
-    return runs
+        if x > stop and (start < 0 or not _cheap(cells, pens, stop, x)):
+            if start >= 0:
+                yield start, stop
+            start = x
+        stop = x + 1
+    if start >= 0:
+        yield start, stop
 
 
 def _cheap(cells: Sequence[str], pens: Sequence[Pen], start: int, stop: int) -> bool:
     """Whether sending the cells of a gap again costs less than leaping over it."""
-    if stop - start > 5:
+    if stop - start > LEAP_BYTES or any(pen is not pens[start - 1] for pen in pens[start:stop]):
         return False
-    bytes_ = sum(len(cell.encode()) for cell in cells[start:stop])
-    return bytes_ <= 4 and all(pens[x] == pens[start - 1] for x in range(start, stop))
+    return len("".join(cells[start:stop]).encode()) <= LEAP_BYTES
 
 
 class _Way:
@@ -248,43 +266,58 @@ class _Way:
         self._y = self._x = -1  # unknown
         self._pen: Pen | None = None
 
-    def run(
-        self, y: int, start: int, stop: int, cells: list[str], pens: list[Pen], *, last: int
-    ) -> None:
+    def run(self, y: int, start: int, stop: int, cells: list[str], pens: list[Pen]) -> None:
         """Send some columns of a row."""
         if cells[start] == REST:
             start -= 1
-        out = self.out
         x = start
         while x < stop:
+            end = x + 1
+            while end < stop and pens[end] is pens[x]:
+                end += 1
+            text = "".join(cells[x:end])
             if y != self._y or x != self._x:
                 self._move(y, x)
-            cell, pen = cells[x], pens[x]
-            if cell == " ":
-                self._blank(cells, pens, x, stop)
-            elif pen is not self._pen:
-                out.append(switch(self._pen, pen))
-                self._pen = pen
-            out.append(cell)
-            width = 2 if x + 1 < len(cells) and cells[x + 1] == REST else 1
-            x += width
-            # At the last column some terminals wait there and some don't.
-            self._x = -1 if x >= last or _uncertain(cell) else x
+            if text.isspace():
+                self._blank(pens[x])
+            else:
+                self._switch(pens[x])
+            if text.isascii():
+                self.out.append(text)
+                self._x = end
+            else:
+                self._carefully(y, x, end, cells)
+            if end == len(cells):  # there some terminals stay, and some wait beyond it
+                self._x = -1
+            x = end
 
-    def _blank(self, cells: list[str], pens: list[Pen], x: int, stop: int) -> None:
-        """Make sure of a pen for a blank: its ink matters only if text follows in it."""
-        pen = pens[x]
-        if self._pen is not None and _on_blank(self._pen) == _on_blank(pen):
-            return
-        text = x
-        while text < stop and cells[text] == " " and pens[text] == pen:
-            text += 1
-        follows = text < stop and pens[text] == pen
-        if self._pen is not None and not follows and not _on_blank(pen).attributes:
-            hidden = self._pen.attributes - _SEEN_ON_BLANKS
-            pen = Pen(hidden, self._pen.ink, pen.ground)
-        self.out.append(switch(self._pen, pen))
-        self._pen = pen
+    def _carefully(self, y: int, x: int, end: int, cells: list[str]) -> None:
+        """Send cells with one pen, and find the place again after each uncertain one."""
+        self._x = x
+        for place in range(x, end):
+            cell = cells[place]
+            if cell == REST:
+                continue
+            if self._x != place:
+                self._move(y, place)
+            self.out.append(cell)
+            wide = place + 1 < len(cells) and cells[place + 1] == REST
+            self._x = -1 if _uncertain(cell) else place + 1 + wide
+
+    def _switch(self, pen: Pen) -> None:
+        if pen is not self._pen:
+            self.out.append(switch(self._pen, pen))
+            self._pen = pen
+
+    def _blank(self, pen: Pen) -> None:
+        """Take a pen for blanks alone: their ink matters only where it shows."""
+        if self._pen is None:
+            self._switch(pen)
+        elif _on_blank(self._pen) is not _on_blank(pen):
+            if not _on_blank(pen).attributes:
+                hidden = self._pen.attributes - _SEEN_ON_BLANKS
+                pen = _one(Pen(hidden, self._pen.ink, pen.ground))
+            self._switch(pen)
 
     def _move(self, y: int, x: int) -> None:
         right = "" if x == 0 else "\x1b[C" if x == 1 else f"\x1b[{x}C"

@@ -13,8 +13,9 @@ from engine.errors import UsageError
 if TYPE_CHECKING:
     from engine.engine import Engine
 
-#: Textual reads these once, when it is imported; what the user has set wins.
-SETTINGS = {"TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0", "TEXTUAL_FPS": "30"}
+#: Textual reads these once, when it is imported; what the user has set wins. Frames may
+#: follow each other fast, because the driver sends no more than the line takes.
+SETTINGS = {"TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0", "TEXTUAL_FPS": "120"}
 
 
 def run_app(
@@ -35,6 +36,8 @@ def run_app(
         )
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+    # A thread that reads or explains gives way to the one that draws after so long.
+    sys.setswitchinterval(0.001)
     from tui.app import make_app
 
     async def open_engine() -> Engine:

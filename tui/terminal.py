@@ -39,7 +39,7 @@ ASK_BYTES = 1500
 #: So many more may follow before the answer: moves of a cursor, but not a whole frame.
 AHEAD_BYTES = 1500
 #: An answer that takes longer is not waited for.
-PATIENCE_SECONDS = 1.0
+PATIENCE_SECONDS = 3.0
 _LEAVE_SECONDS = 2.0
 
 
@@ -145,7 +145,7 @@ class LeanDriver(LinuxDriver):
         terminals = [one for one in streams if one is not None and one.isatty()]
         self._line = Line(terminals[0].fileno(), self._go_on)
         self._frame = Frame(0, 0)
-        self._cursor = ""
+        self._cursor = self._wanted_cursor = ""
         self._late = False
         self._answers = False  # whether the terminal answers the question
         self._asked: float | None = None
@@ -223,10 +223,13 @@ class LeanDriver(LinuxDriver):
 
     def _paint(self) -> None:
         """Send what differs, unless the line or the terminal is not ready for it."""
-        self._late = self._line.busy or self._held() or self._away
+        self._late = self._line.busy or self._away
         if self._late:
             return
-        changes = self._frame.changes()
+        changes = self._frame.changes(self._room())
+        if changes is None:
+            self._late = True
+            return
         if not changes and self._cursor == self._wanted_cursor:
             return
         self._cursor = self._wanted_cursor
@@ -240,14 +243,11 @@ class LeanDriver(LinuxDriver):
             self._loop.call_later(PATIENCE_SECONDS, self._go_on)
         self.write(data)
 
-    def _held(self) -> bool:
-        """Whether the terminal still has enough to draw."""
-        if self._asked is None or self._ahead <= AHEAD_BYTES:
-            return False
-        if time.monotonic() - self._asked < PATIENCE_SECONDS:
-            return True
-        self._asked = None  # the answer was lost; go on without it
-        return False
+    def _room(self) -> int | None:
+        """How much may be sent before the terminal has answered; None for any amount."""
+        if self._asked is not None and time.monotonic() - self._asked > PATIENCE_SECONDS:
+            self._asked = None  # the answer was lost; go on without it
+        return None if self._asked is None else max(AHEAD_BYTES - self._ahead, 0)
 
     def _answered(self) -> None:
         self._asked = None

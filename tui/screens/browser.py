@@ -54,7 +54,7 @@ class Browser(Screen[None]):
         self.neuron_view: NeuronView | None = None
         self._index: Index | None = None
         self._order: list[int] = []
-        self._feed = Feed(self, self._show, self._fail)
+        self._feed = Feed(self, self._show, self._fail, self._neighbours)
         self._scan_text: list[Span] | None = None
         self._remark = ("", False)
         self._before = "list"
@@ -136,6 +136,11 @@ class Browser(Screen[None]):
         same = shown is not None and shown.record.neuron == neuron.record.neuron
         self.neuron_view = neuron
         self._draw_neuron(keep_cursor=same)
+
+    def _neighbours(self) -> list[NeuronId]:
+        """What the next keys are likely to ask for."""
+        found = (self._list.neighbour(by) for by in (1, -1, 2, -2, 3))
+        return [NeuronId(self.session.neuron.layer, index) for index in found if index is not None]
 
     def _fail(self, error: NeuroglassError) -> None:
         self.post_message(Problem(error.message, error.remedy))

@@ -341,6 +341,10 @@ class Explorer(Laboratory):
         """Switch between dark and light."""
         self._app.toggle_light()
 
+    def action_redraw(self) -> None:
+        """Send the whole screen again, whatever else has written on the terminal."""
+        self._app.redraw()
+
     def action_palette(self) -> None:
         """Open the command palette."""
         self.app.action_command_palette()

@@ -203,42 +203,50 @@ class Heatmap(Pane, can_focus=True):
                 for n, text in enumerate(self._message)
                 for line in wrapped(text, width - len(indent) - 1)
             ]
-        self._lay_out(width)
-        self._page(height)
+        self._page(width, height)
         return [self._row(row, width) for row in self._layout[self._top : self._top + height]]
 
-    def _lay_out(self, width: int) -> None:
-        if self._width == width:
+    def _lay_out(self, width: int, rows: int) -> None:
+        """Lay out passages until the current one, and as many rows, are there.
+
+        Only what is near gets laid out: a neuron has forty passages, of which a page
+        shows six.
+        """
+        if self._width != width:
+            self._width, self._blocks, self._layout = width, [], []
+        while len(self._blocks) < len(self._passages) and (
+            len(self._blocks) <= self.block or len(self._layout) < rows
+        ):
+            self._add(width)
+
+    def _add(self, width: int) -> None:
+        number_ = len(self._blocks)
+        room = max(width - GUTTER - 1, 8)
+        block = lay_out(self._passages[number_], room, self._extreme)
+        self._blocks.append(block)
+        for line in range(len(block.lines)):
+            self._layout.append(_Row(number_, _REAL, line))
+            if block.expected is not None and (line == 0 or _any(block, line)):
+                self._layout.append(_Row(number_, _SIMULATED, line))
+        room = width - GUTTER - self._text_width(block, len(block.lines) - 1)
+        if block.expected is None and room > cell_len(self._caption(block)) + 2:
+            self._layout.append(_Row(number_, _BLANK))
             return
-        self._width = width
-        self._blocks = [
-            lay_out(p, max(width - GUTTER - 1, 8), self._extreme) for p in self._passages
-        ]
-        self._layout = []
-        for number_, block in enumerate(self._blocks):
-            for line in range(len(block.lines)):
-                self._layout.append(_Row(number_, _REAL, line))
-                if block.expected is not None and (line == 0 or _any(block, line)):
-                    self._layout.append(_Row(number_, _SIMULATED, line))
-            room = width - GUTTER - self._text_width(block, len(block.lines) - 1)
-            if block.expected is None and room > cell_len(self._caption(block)) + 2:
-                self._layout.append(_Row(number_, _BLANK))
-                continue
-            self._layout.append(_Row(number_, _CAPTION))
-            if block.expected is not None or self.size.height >= ROOMY:
-                self._layout.append(_Row(number_, _BLANK))
+        self._layout.append(_Row(number_, _CAPTION))
+        if block.expected is not None or self.size.height >= ROOMY:
+            self._layout.append(_Row(number_, _BLANK))
 
     @staticmethod
     def _text_width(block: Block, line: int) -> int:
         return sum(block.shown(t, line)[1] for t in range(*block.lines[line]))
 
-    def _page(self, height: int) -> None:
+    def _page(self, width: int, height: int) -> None:
         """Turn the page if the cursor has left it."""
+        self._lay_out(width, self._top + height)
         rows = [i for i, row in enumerate(self._layout) if row.block == self.block]
         first, last = rows[0], rows[-1]
         line = self._blocks[self.block].line_of(self.token)
         here = next(i for i in rows if self._layout[i].line == line)
-        limit = max(0, len(self._layout) - height)
         # A final blank row may hang over the edge.
         visible = self._top <= first and last - 1 < self._top + height
         if not visible:
@@ -248,7 +256,8 @@ class Heatmap(Pane, can_focus=True):
                 self._top = here - height // 2
             elif here < self._top:
                 self._top = here
-        self._top = min(self._top, limit)
+        self._lay_out(width, self._top + height)
+        self._top = min(self._top, max(0, len(self._layout) - height))
 
     def _row(self, row: _Row, width: int) -> list[Span]:
         palette, block = self.palette, self._blocks[row.block]

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from rich.style import Style
 from textual import events
 from textual.message import Message
+from textual.timer import Timer
 
 from tui.session import LayerView, Sort, number
 from tui.widgets.pane import Pane, Span, between
@@ -38,6 +39,7 @@ class NeuronList(Pane, can_focus=True):
         self._columns: tuple[list[float], list[float]] = ([], [])
         self._top = 0
         self._cursor = 0
+        self._due: Timer | None = None
 
     def show(
         self,
@@ -54,8 +56,13 @@ class NeuronList(Pane, can_focus=True):
                 view.statistics.maximum.tolist(),
                 view.statistics.fraction_active.tolist(),
             )
-        self._view, self._sort, self._order = view, sort, order
-        self._place = {neuron: place for place, neuron in enumerate(order)}
+        self._view, self._sort = view, sort
+        if order is not self._order:
+            self._order = order
+            self._place = {neuron: place for place, neuron in enumerate(order)}
+        if self._due is not None:
+            self._due.stop()
+            self._due = None
         self._unsaved, self._last_layer = unsaved, last_layer
         self._cursor = self._place.get(index, 0)
         self.redraw()
@@ -94,7 +101,12 @@ class NeuronList(Pane, can_focus=True):
 
     def _redraw_soon(self) -> None:
         """Leave the neuron's own panes time to be read, so that all is one frame."""
-        self.set_timer(ONE_FRAME, self.redraw)
+        if self._due is None:
+            self._due = self.set_timer(ONE_FRAME, self._redraw_now)
+
+    def _redraw_now(self) -> None:
+        self._due = None
+        self.redraw()
 
     def on_click(self, event: events.Click) -> None:
         """Choose the row under the mouse."""

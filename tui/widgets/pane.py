@@ -14,6 +14,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.filter import ANSIToTruecolor
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
@@ -163,6 +164,16 @@ class Pane(Widget):
 
     def on_resize(self) -> None:
         self.redraw(everything=True)
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Lines as they are: without border, padding and filters there is nothing to add."""
+        filters = [one for one in self.get_line_filters() if not isinstance(one, ANSIToTruecolor)]
+        if filters or self.styles.gutter.totals != (0, 0):
+            return super().render_lines(crop)
+        lines = [self.render_line(y) for y in crop.line_range]
+        if crop.column_span == (0, self.size.width):
+            return lines
+        return [line.crop(*crop.column_span) for line in lines]
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width

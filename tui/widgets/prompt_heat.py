@@ -31,7 +31,7 @@ class PromptHeat(Heatmap):
 
     def _beside(self, by: int) -> int:
         """The token above or below the cursor; the same one at the edges."""
-        self._lay_out(self.size.width)
+        self._lay_out(*self.size)
         [block] = self._blocks
         line = block.line_of(self.token)
         if not 0 <= line + by < len(block.lines):
