@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from engine.effects import Effects
     from engine.estimate import Estimate
     from engine.experiments import Experiments
+    from engine.exports import Exports
     from engine.judgement import Judgement
     from engine.models.model import Capabilities
     from engine.neuron_map import NeuronMap, Quantity
@@ -351,6 +352,16 @@ class Engine:
 
         index = self._require_index()
         return Triages(self.home, self.store, index, self.index_facts(), self._workbench())
+
+    def exports(self) -> Exports:
+        """Writing results of the open index's model as tables and folders; cheap.
+
+        Raises:
+            IndexFormatError: nothing has been scanned yet.
+        """
+        from engine.exports import Exports
+
+        return Exports(self.store, self._require_index(), self.index_facts())
 
     def _workbench(self) -> Workbench:
         if self._opened is None:

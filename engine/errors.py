@@ -68,3 +68,9 @@ class MethodError(NeuroglassError):
     """A step of the method can't be done on this neuron (too few records, ...)."""
 
     exit_code = 8
+
+
+class FileError(NeuroglassError):
+    """A file to export to, or to import from, can't be written, read or believed."""
+
+    exit_code = 10

@@ -6,6 +6,7 @@ first questions.  ``sqlite3``, sqlite-utils and Datasette can open it while the 
 """
 
 from engine.store.deletion import KEPT_DAYS
+from engine.store.imports import Added, Source, StoredImport
 from engine.store.kinds import (
     Annotation,
     Counts,
@@ -17,11 +18,13 @@ from engine.store.kinds import (
     StoredSource,
 )
 from engine.store.library import Facets, LibraryFilter, LibraryOrder, LibraryRow
+from engine.store.selecting import Selection
 from engine.store.store import Store
 from engine.store.triages import StoredTriage, Triaged, TriageState
 
 __all__ = [
     "KEPT_DAYS",
+    "Added",
     "Annotation",
     "Counts",
     "Facets",
@@ -31,8 +34,11 @@ __all__ = [
     "LibraryRow",
     "Order",
     "SearchHit",
+    "Selection",
+    "Source",
     "Store",
     "StoredExplanation",
+    "StoredImport",
     "StoredSimulation",
     "StoredSource",
     "StoredTriage",

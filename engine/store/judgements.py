@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from engine.judgement import JudgedItem, Judgement, Measure, Measured
 from engine.models.request import Usage
 from engine.score import Interval, ScoreStatus
-from engine.store import codec
+from engine.store import codec, identity
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -107,7 +107,7 @@ JOIN models ON models.id = neurons.model_id;
 _OWN, _OTHER = "this neuron", "another neuron"
 
 
-def save(db: Database, explanation: int, index: int, judgement: Judgement) -> None:
+def save(db: Database, explanation: int, index: int, index_hash: str, judgement: Judgement) -> None:
     """Insert a judgement of an explanation, unless the same one is there."""
     from engine.store.writes import find, insert, usage_columns, versions
 
@@ -118,8 +118,8 @@ def save(db: Database, explanation: int, index: int, judgement: Judgement) -> No
         for measure in several
     ]
     items = [_item(position, item) for position, item in enumerate(judgement.items)]
-    content = codec.digest(
-        index, judgement.scorer, judgement.model, settings, judgement.split, measures, items
+    content = identity.judgement_hash(
+        index_hash, judgement.scorer, judgement.model, settings, judgement.split, measures, items
     )
     same = "SELECT id FROM judgements WHERE explanation_id = ? AND content_hash = ?"
     if find(db, same, explanation, content):

@@ -11,7 +11,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from engine.store import deletion, judgements, triages
+from engine.store import deletion, identity, imports, judgements, triages
+from engine.store.sqlite import sqlite_utils
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -286,6 +287,12 @@ def m006_deletion(db: Database) -> None:
     db.executescript(deletion.SCHEMA)
 
 
+def m007_imports(db: Database) -> None:
+    """Where results came from, and hashes that are the same in every database."""
+    db.executescript(imports.TABLES)
+    identity.rehash(db.conn)
+
+
 STEPS: tuple[Callable[[Database], None], ...] = (
     m001_tables,
     m002_search,
@@ -293,6 +300,7 @@ STEPS: tuple[Callable[[Database], None], ...] = (
     m004_language_models,
     m005_triage,
     m006_deletion,
+    m007_imports,
 )
 NAMES: tuple[str, ...] = tuple(step.__name__ for step in STEPS)
 
@@ -303,9 +311,8 @@ def apply(connection: sqlite3.Connection, *, stop_before: str | None = None) -> 
     The caller holds a write transaction, so that two processes that open a new file
     at the same moment can't both run a step; each step is a savepoint within it.
     """
-    from sqlite_utils import Database, Migrations
-
-    migrations = Migrations(MIGRATION_SET)
+    library = sqlite_utils()
+    migrations = library.Migrations(MIGRATION_SET)
     for step in STEPS:
         migrations()(step)
-    migrations.apply(Database(connection, execute_plugins=False), stop_before=stop_before)
+    migrations.apply(library.Database(connection, execute_plugins=False), stop_before=stop_before)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,8 +17,16 @@ from engine.judgement import Judgement
 from engine.neuron import NeuronId
 from engine.records import Excerpt
 from engine.score import ScoreCard
-from engine.store import deletion, library, ranking, reads, triages, writes
-from engine.store.connection import check, connect, open_for_writing, translate
+from engine.store import deletion, imports, library, ranking, reads, triages, writes
+from engine.store.connection import (
+    check,
+    connect,
+    open_for_writing,
+    patiently,
+    transaction,
+    translate,
+)
+from engine.store.imports import Added, Source
 from engine.store.kinds import (
     Annotation,
     Counts,
@@ -170,6 +180,23 @@ class Store:
         """
         return await self._write(lambda db: triages.save(db, triage, index, results, columns))
 
+    async def merge(self, staged: Path, source: Source) -> Added:
+        """Add what another database of this schema has and this one has not.
+
+        One transaction: all of it, or nothing. See :mod:`engine.store.imports`.
+        """
+
+        def merge() -> Added:
+            try:
+                with closing(connect(self.path)) as db:
+                    db.execute("ATTACH DATABASE ? AS staged", (str(staged),))
+                    unit = functools.partial(imports.merge, db, source)
+                    return patiently(lambda: transaction(db, unit))
+            except sqlite3.Error as error:
+                raise translate(error, self.path) from error
+
+        return await asyncio.to_thread(merge)
+
     async def close(self) -> None:
         """Write what is still queued, then let go of the file; may be called twice."""
         self._closed = True
@@ -305,6 +332,10 @@ class Store:
     def explanations_with_words(self, text: str, model: str) -> set[int] | None:
         """Row ids of explanations in which every word begins a word; None: no word given."""
         return self._read(lambda db: ranking.with_words(db, text, model))
+
+    def read(self, unit: Callable[[sqlite3.Connection], T]) -> T:
+        """A read of one's own, such as those of :mod:`engine.store.selecting`."""
+        return self._read(unit)
 
     def check(self) -> None:
         """Look at every page of the file; about 1 ms per megabyte.

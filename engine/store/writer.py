@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.errors import StoreError
 from engine.store.connection import patiently, transaction, translate
+from engine.store.sqlite import sqlite_utils
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -99,9 +100,8 @@ class Writer:
         self._done.set_result(None)
 
     def _database(self) -> Database:
-        from sqlite_utils import Database
-
-        return Database(self._connection, execute_plugins=False)
+        database: Database = sqlite_utils().Database(self._connection, execute_plugins=False)
+        return database
 
     def _write(self, db: Database, unit: Callable[[Database], T]) -> T:
         return patiently(lambda: transaction(self._connection, lambda: unit(db)))

@@ -14,7 +14,7 @@ from engine.models.request import Usage
 from engine.neuron import NeuronId
 from engine.records import Excerpt
 from engine.score import Score, ScoreCard, ScoredRecord
-from engine.store import codec
+from engine.store import codec, identity
 from engine.store.deletion import restore
 from engine.store.judgements import save as save_judgement
 from engine.store.kinds import IndexFacts
@@ -71,7 +71,7 @@ def save_explanation(
     index = save_index(db, facts)
     neuron = neuron_row(db, facts.model_id, explanation.neuron)
     windows = [int(window) for window in explanation.windows]
-    content = codec.digest(
+    content = identity.explanation_hash(
         facts.model_id,
         facts.index_id,
         explanation.neuron.layer,
@@ -81,7 +81,7 @@ def save_explanation(
         explanation.text,
         explanation.rules,
         windows,
-        *([explanation.side] if explanation.side != "positive" else []),
+        explanation.side,
     )
     row = find(db, "SELECT id FROM explanations WHERE content_hash = ?", content)
     if row is not None:
@@ -119,9 +119,9 @@ def save_explanation(
             for position, window in enumerate(windows)
         )
     if card is not None:
-        _save_card(db, row, index, card)
+        _save_card(db, row, index, facts.index_id, card)
     for judgement in judgements:
-        save_judgement(db, row, index, judgement)
+        save_judgement(db, row, index, facts.index_id, judgement)
     return row
 
 
@@ -193,7 +193,9 @@ def set_tags(db: Database, model: str, neuron: NeuronId, tags: Sequence[str]) ->
     db.execute("DELETE FROM tags WHERE id NOT IN (SELECT tag_id FROM neuron_tags)")
 
 
-def _save_card(db: Database, explanation: int, index: int, card: ScoreCard) -> None:
+def _save_card(
+    db: Database, explanation: int, index: int, index_hash: str, card: ScoreCard
+) -> None:
     simulations = [_simulation(number, record) for number, record in enumerate(card.records)]
     scores = [_score(score) for score in card.scores]
     baselines = [
@@ -206,9 +208,9 @@ def _save_card(db: Database, explanation: int, index: int, card: ScoreCard) -> N
         for score in baseline.scores
     ]
     settings = codec.dump(card.simulator_settings)
-    # How long it took is no part of what came out.
-    content = codec.digest(
-        index, card.simulator, settings, card.split, simulations, scores, baselines
+    records = identity.records_hash(simulations)
+    content = identity.scoring_hash(
+        index_hash, card.simulator, settings, card.split, records, scores, baselines
     )
     if find(
         db,
@@ -224,6 +226,7 @@ def _save_card(db: Database, explanation: int, index: int, card: ScoreCard) -> N
             "explanation_id": explanation,
             "index_id": index,
             "content_hash": content,
+            "records_hash": records,
             "simulator": codec.clean(card.simulator),
             "settings": settings,
             "split": codec.clean(card.split),
