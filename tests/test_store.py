@@ -170,7 +170,9 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 @given(st.text(), st.dictionaries(st.text(), json_values, max_size=3))
 def test_any_text_and_settings_can_be_saved(
     tmp_path: Path, text: str, values: dict[str, object]
@@ -331,7 +333,9 @@ async def test_search_for_no_words_finds_nothing(store: Store, text: str) -> Non
     assert store.search(text) == []
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 @given(
     st.text(max_size=40)
     | st.lists(
@@ -361,7 +365,9 @@ def test_no_input_is_a_search_error(searchable: Store, text: str) -> None:
     assert isinstance(searchable.search(text), list)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 @given(st.lists(st.sampled_from(["AND", "or", "not", "near", "words", "a1"]), min_size=1))
 def test_operators_are_words(searchable: Store, words: list[str]) -> None:
     assert [hit.kind for hit in searchable.search(" ".join(words))] == ["note"]
