@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.catalogue import Catalogue, index_of
 from engine.chance import other_explanation
-from engine.choices import Choices
-from engine.explanation import Explainer
+from engine.choices import RULES, Choices
+from engine.explanation import Explainer, Explanation
 from engine.index import Index
 from engine.judgement import Scorer
 from engine.lookup import TokenLookupExplainer, TokenLookupSimulator
@@ -61,7 +61,7 @@ async def assemble(
         reviser=_reviser(choices, models, lab),
         revisions=choices.revisions,
         calibration=choices.calibration,
-        chance=await other_explanation(index, neuron, choices.side) if choices.chance else None,
+        chance=await _chance(index, neuron, choices),
         side=choices.side,
     )
     if not choices.scorers:
@@ -98,6 +98,13 @@ async def identity(
         "calibration": choices.calibration,
         "scorers": sorted(choices.scorers),
     }
+
+
+async def _chance(index: Catalogue, neuron: NeuronId, choices: Choices) -> Explanation | None:
+    if not choices.chance:
+        return None
+    tables = choices.simulator in RULES
+    return await other_explanation(index, neuron, choices.side, tables=tables)
 
 
 def _explainer(

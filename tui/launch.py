@@ -23,8 +23,12 @@ def run_app(
     index: Path | None = None,
     model: str | None = None,
     sources: tuple[str, ...] | None = None,
+    source: str | None = None,
 ) -> int:
     """Run the app until the user leaves; returns the exit code.
+
+    Args:
+        source: A published dataset to browse instead of an index.
 
     Raises:
         UsageError: the terminal can't show it.
@@ -48,9 +52,9 @@ def run_app(
 
             return Engine
 
-        return await (await asyncio.to_thread(load)).open(home, index=index)
+        return await (await asyncio.to_thread(load)).open(home, index=index, source=source)
 
-    app = make_app(open_engine, model=model, sources=sources, scan=index is None)
+    app = make_app(open_engine, model=model, sources=sources, scan=index is None and source is None)
     # Over SSH every move of the mouse would be a packet; the terminal's own selection
     # works when the mouse is left alone.
     remote = "SSH_CONNECTION" in os.environ or "SSH_TTY" in os.environ

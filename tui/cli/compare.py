@@ -13,7 +13,7 @@ from tui.cli.place import (
     json_option,
     neuron_argument,
     no_color_option,
-    open_index,
+    open_catalogue,
     place_options,
 )
 
@@ -34,14 +34,17 @@ def command(place: Place, neuron: NeuronId, no_color: bool, as_json: bool) -> No
     Columns: score, the correlation on top and random records, with its interval; random, on
     random records alone; other, what another neuron's explanation gets on the first; cover,
     how much of the text has a predicted value; tokens, what language models used. Scores of
-    different simulators or splits are different quantities.
+    different simulators or splits are different quantities. Of a published dataset (--source),
+    its own explanations stand beside yours; they have no id.
     """
 
     async def run() -> None:
         async with await place.engine() as engine:
-            index = open_index(engine)
-            index.check(neuron)
-            found = engine.store.explanations(index.model_id, neuron)
+            from engine.known import explanations_of
+
+            catalogue = open_catalogue(engine)
+            await catalogue.prepare(neuron)
+            found = await asyncio.to_thread(explanations_of, catalogue, engine.store, neuron)
             if as_json:
                 for stored in found:
                     output.print_json(output.explanation_json(stored))
@@ -77,7 +80,7 @@ def _print(found: list[StoredExplanation], no_color: bool) -> None:
             lines[2] = "  not scored"
         used = stored.usage + stored.scoring_usage
         table.add_row(
-            str(stored.id),
+            str(stored.id) if stored.id >= 0 else "—",
             _value(both),
             _interval(both),
             _value(random),

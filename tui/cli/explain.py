@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tui.cli.choosing import apply, choosing_options, run_options
-from tui.cli.place import Place, json_option, neuron_argument, open_index, place_options
+from tui.cli.place import Place, json_option, neuron_argument, open_catalogue, place_options
 
 if TYPE_CHECKING:
     from engine.neuron import NeuronId
@@ -40,16 +40,17 @@ def command(
     """
 
     async def run() -> None:
-        from tui.cli.running import show_estimate, show_run
+        from tui.cli.running import say_caveats, show_estimate, show_run
 
         async with await place.engine() as engine:
-            open_index(engine)
+            open_catalogue(engine)
             choices = apply(engine.choices, chosen)
             if remember:
                 await engine.remember(choices)
             if estimate:
                 show_estimate(await engine.estimate(neuron, choices), as_json=as_json)
                 return
+            say_caveats(engine)
             events = engine.explain(neuron, choices, offline=offline)
             await show_run(engine, events, save=save, as_json=as_json)
 

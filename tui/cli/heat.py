@@ -106,10 +106,9 @@ def print_record(
 
     excerpt = record.excerpt
     head = Text(f"{record.trough if lowest else record.peak:8.3f}  ", "bold")
-    head.append(
-        f"{inert(excerpt.document_name)}, token {excerpt.offset:,} ({excerpt.fold} fold)",
-        "not bold dim",
-    )
+    if excerpt.document_name:  # published excerpts don't say where they are from
+        where = f"{inert(excerpt.document_name)}, token {excerpt.offset:,} ({excerpt.fold} fold)"
+        head.append(where, "not bold dim")
     console.print(head, soft_wrap=True)
     body = heatmap(console, excerpt.tokens, record.activations.tolist(), maximum)
     for line in body.wrap(console, max(console.width - INDENT, 20)):

@@ -234,6 +234,8 @@ def simulated_by(stored: StoredExplanation) -> str:
     """Who simulated it, and on which split; inert."""
     if stored.simulator is None:
         return "not scored"
+    if stored.id < 0:
+        return "its authors"
     return f"{_by(stored.simulator, stored.simulator_settings or {})}, {stored.split}"
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from engine.catalogue import Catalogue
     from engine.engine import Engine
     from engine.index import Index
 
@@ -23,18 +24,19 @@ class Place:
 
     home: Path | None = None
     index: Path | None = None
+    source: str | None = None
 
     async def engine(self) -> Engine:
         """The engine of this place, to be used as an asynchronous context."""
         from engine.engine import Engine
 
-        return await Engine.open(self.home, index=self.index)
+        return await Engine.open(self.home, index=self.index, source=self.source)
 
 
 def place_options(command: F) -> F:
-    """Add ``--home`` and ``--index``; the function receives ``place``.
+    """Add ``--home``, ``--index`` and ``--source``; the function receives ``place``.
 
-    Both may stand before or after the command's name; the one nearest wins.
+    They may stand before or after the command's name; the one nearest wins.
     """
 
     @click.option(
@@ -48,26 +50,48 @@ def place_options(command: F) -> F:
         metavar="DIR",
         help="Index folder. Default: the one scanned last.",
     )
+    @click.option(
+        "--source",
+        metavar="SOURCE",
+        help="A published dataset instead of an index; see: neuroglass open --help",
+    )
     @click.pass_context
     @functools.wraps(command)
     def with_place(
-        ctx: click.Context, /, *args: Any, home: Path | None, index: Path | None, **kwargs: Any
+        ctx: click.Context,
+        /,
+        *args: Any,
+        home: Path | None,
+        index: Path | None,
+        source: str | None,
+        **kwargs: Any,
     ) -> Any:
         place = ctx.ensure_object(Place)
         place.home = home or place.home
         place.index = index or place.index
+        place.source = source or place.source
+        if place.index is not None and place.source is not None:
+            raise click.UsageError("--index and --source are two different things.")
         return ctx.invoke(command, *args, place=place, **kwargs)
 
     return with_place  # type: ignore[return-value]
 
 
 def open_index(engine: Engine) -> Index:
-    """The engine's index. IndexFormatError when nothing has been scanned yet."""
-    from engine.errors import IndexFormatError
+    """The engine's index.
 
-    if engine.index is None:
-        raise IndexFormatError("Nothing has been scanned yet.", "Start with: neuroglass scan")
-    return engine.index
+    Raises:
+        IndexFormatError: nothing has been scanned yet.
+        UsageError: a published dataset was named, and the command needs more than one has.
+    """
+    from engine.catalogue import index_of
+
+    return index_of(engine.catalogue)
+
+
+def open_catalogue(engine: Engine) -> Catalogue:
+    """The engine's index or published dataset. IndexFormatError when there is neither."""
+    return engine.catalogue or open_index(engine)
 
 
 class NeuronArgument(click.ParamType):

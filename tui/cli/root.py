@@ -16,6 +16,7 @@ from tui.cli.place import Place, place_options
 
 #: Command name to the module that holds its ``command``.
 COMMANDS = {
+    "open": "tui.cli.open",
     "scan": "tui.cli.scan",
     "merge": "tui.cli.merge",
     "show": "tui.cli.show",
@@ -130,6 +131,12 @@ def cli(ctx: click.Context, place: Place, model: str | None, sources: tuple[str,
         )
     from tui.launch import run_app
 
-    status = run_app(home=place.home, index=place.index, model=model, sources=sources or None)
+    status = run_app(
+        home=place.home,
+        index=place.index,
+        model=model,
+        sources=sources or None,
+        source=place.source,
+    )
     if isinstance(status, int):
         ctx.exit(status)

@@ -56,6 +56,13 @@ async def show_run(
         click.echo(f"Saved as explanation {number}.", err=True)
 
 
+def say_caveats(engine: Engine) -> None:
+    """What a score on a published dataset's excerpts is subject to, on standard error."""
+    if engine.dataset is not None:
+        for caveat in engine.dataset.caveats:
+            click.echo(caveat, err=True)
+
+
 def show_estimate(estimate: Estimate, *, as_json: bool) -> None:
     """What a run will ask for, step by step."""
     from engine.glyphs import inert

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tui.cli.choosing import apply, choosing_options, needs_simulator, run_options
-from tui.cli.place import Place, json_option, neuron_argument, open_index, place_options
+from tui.cli.place import Place, json_option, neuron_argument, open_catalogue, place_options
 
 if TYPE_CHECKING:
     from engine.engine import Engine
@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 @neuron_argument
 @click.argument("text", required=False)
 @click.option("--id", "number", type=int, help="Of a saved explanation, instead of a text.")
+@click.option(
+    "--published",
+    type=click.IntRange(1),
+    metavar="N",
+    is_flag=False,
+    flag_value=1,
+    help="With --source: the dataset's own explanation, the first or the Nth.",
+)
 @choosing_options
 @run_options
 @json_option
@@ -30,6 +38,7 @@ def command(
     neuron: NeuronId,
     text: str | None,
     number: int | None,
+    published: int | None,
     chosen: Mapping[str, Any],
     estimate: bool,
     offline: bool,
@@ -38,18 +47,23 @@ def command(
 ) -> None:
     """Score TEXT as an explanation of a neuron, by the simulator that scores all others.
 
-    With --id, scores a saved explanation again, perhaps by another simulator.
+    With --id, scores a saved explanation again, perhaps by another simulator. With --source
+    and --published, scores a published explanation on the published excerpts, split as its
+    authors split them.
     """
 
     async def run() -> None:
         from dataclasses import replace
 
         from engine.choices import RULES
-        from tui.cli.running import show_estimate, show_run
+        from tui.cli.running import say_caveats, show_estimate, show_run
 
         async with await place.engine() as engine:
-            open_index(engine)
-            explanation = _explanation(engine, neuron, text, number, chosen.get("side"))
+            await open_catalogue(engine).prepare(neuron)
+            if published is not None:
+                explanation = _published(engine, neuron, published, text, number)
+            else:
+                explanation = _explanation(engine, neuron, text, number, chosen.get("side"))
             choices = engine.choices
             if explanation.rules is None and "simulator" not in chosen:
                 models = {k: v for k, v in chosen.items() if k.endswith("_model")}
@@ -66,10 +80,30 @@ def command(
                 needed = await engine.estimate(neuron, choices.for_scoring(explanation))
                 show_estimate(needed, as_json=as_json)
                 return
+            say_caveats(engine)
             events = engine.score(explanation, choices, offline=offline)
             await show_run(engine, events, save=save, as_json=as_json)
 
     asyncio.run(run())
+
+
+def _published(
+    engine: Engine, neuron: NeuronId, place: int, text: str | None, number: int | None
+) -> Explanation:
+    from engine.errors import UsageError
+
+    if engine.dataset is None or text is not None or number is not None:
+        raise UsageError(
+            "--published is about an explanation of a dataset.",
+            "Name the dataset with --source, and neither a text nor --id.",
+        )
+    found = engine.dataset.published(neuron)
+    if place > len(found):
+        raise UsageError(
+            f"{engine.dataset.model_name} has {len(found)} explanations of neuron {neuron}.",
+            f"Score words of your own: neuroglass score {neuron} TEXT --source SOURCE",
+        )
+    return found[place - 1].explanation
 
 
 def _explanation(

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tui.cli import output
 from tui.cli.place import (
+    NeuronArgument,
     Place,
     json_option,
-    neuron_argument,
     no_color_option,
     open_index,
     place_options,
 )
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from engine.engine import Engine
     from engine.index import Index
     from engine.neuron import NeuronId
     from engine.records import ActivationRecord, NeuronStatistics, TokenMeans
+    from engine.store import StoredExplanation
 
 GROUPS = ("top", "band-3", "band-2", "band-1", "band-0", "random", "bottom")
 TOKENS = 12
@@ -31,7 +34,7 @@ COMMON = 5
 
 
 @click.command("show", short_help="Show what a neuron fires on.")
-@neuron_argument
+@click.argument("names", nargs=-1, required=True, metavar="[SOURCE] NEURON")
 @click.option(
     "--group",
     "groups",
@@ -48,7 +51,7 @@ COMMON = 5
 @place_options
 def command(
     place: Place,
-    neuron: NeuronId,
+    names: tuple[str, ...],
     groups: tuple[str, ...],
     limit: int,
     as_json: bool,
@@ -56,8 +59,13 @@ def command(
 ) -> None:
     """Show what a neuron fires on: passages, tokens, statistics, explanations.
 
-    NEURON is layer and index, such as 5:131.
+    NEURON is layer and index, such as 5:131. SOURCE, such as openai:gpt2-xl, is a published
+    dataset that it is of; see: neuroglass open --help
     """
+    if len(names) > 2 or (len(names) == 2 and place.source is not None):
+        raise click.UsageError("Name one neuron, such as 5:131, and at most one source.")
+    place.source = names[0] if len(names) == 2 else place.source
+    neuron: NeuronId = NeuronArgument().convert(names[-1], None, None)
     chosen = GROUPS if "all" in groups else groups or ("top",)
     asyncio.run(_show(place, neuron, chosen, limit, as_json, no_color))
 
@@ -71,6 +79,13 @@ async def _show(
     no_color: bool,
 ) -> None:
     async with await place.engine() as engine:
+        if engine.dataset is not None:
+            from tui.cli.show_public import show_public
+
+            await show_public(
+                engine, engine.dataset, neuron, groups, limit, as_json=as_json, no_color=no_color
+            )
+            return
         index = open_index(engine)
         from engine.records import Group
 
@@ -176,23 +191,8 @@ def _print(
         f"kurtosis {output.shown(statistics.kurtosis, '.1f')}",
         soft_wrap=True,
     )
-    _print_annotation(engine, index, neuron)
-    for stored in engine.store.explanations(index.model_id, neuron):
-        side = "" if stored.side == "positive" else "  (negative side)"
-        console.print(Text(f"\n“{inert(stored.text)}”{side}"))
-        console.print(
-            Text(
-                f"  explanation {stored.id}, {output.explained_by(stored)}; "
-                f"scored by {output.simulated_by(stored)}"
-                if stored.simulator is not None
-                else f"  explanation {stored.id}, {output.explained_by(stored)}; not scored"
-            ),
-            soft_wrap=True,
-        )
-        for score in stored.scores:
-            console.print(Text("  " + output.score_line(score)), soft_wrap=True)
-        for judgement in stored.judgements:
-            console.print(Text("  " + output.judgement_line(judgement)), soft_wrap=True)
+    print_annotation(engine, index.model_id, neuron)
+    print_explanations(console, engine.store.explanations(index.model_id, neuron))
     console.print("\nTokens by mean activation (explain fold):", style="bold")
     tokens = _strongest_tokens(index.token_means(neuron))
     for line in output.columns(
@@ -210,10 +210,41 @@ def _print(
     console.print(heat.legend(console, statistics.maximum))
 
 
-def _print_annotation(engine: Engine, index: Index, neuron: NeuronId) -> None:
+def print_explanations(console: Console, explanations: Sequence[StoredExplanation]) -> None:
+    """Each with who wrote and scored it, and its scores."""
+    from rich.text import Text
+
     from engine.glyphs import inert
 
-    annotation = engine.store.annotations(index.model_id, neuron.layer).get(neuron.index)
+    for stored in explanations:
+        side = "" if stored.side == "positive" else "  (negative side)"
+        console.print(Text(f"\n“{inert(stored.text)}”{side}"))
+        console.print(
+            Text(
+                f"  {_name(stored)}; scored by {output.simulated_by(stored)}"
+                if stored.simulator is not None
+                else f"  {_name(stored)}; not scored"
+            ),
+            soft_wrap=True,
+        )
+        for score in stored.scores:
+            console.print(Text("  " + output.score_line(score)), soft_wrap=True)
+            if stored.id < 0 and score.message:
+                console.print(Text("    " + inert(score.message)), soft_wrap=True)
+        for judgement in stored.judgements:
+            console.print(Text("  " + output.judgement_line(judgement)), soft_wrap=True)
+
+
+def _name(stored: StoredExplanation) -> str:
+    number = f"explanation {stored.id}, " if stored.id >= 0 else ""
+    return number + output.explained_by(stored)
+
+
+def print_annotation(engine: Engine, model: str, neuron: NeuronId) -> None:
+    """Star, tags and note, where there is any of them."""
+    from engine.glyphs import inert
+
+    annotation = engine.store.annotations(model, neuron.layer).get(neuron.index)
     if annotation is None:
         return
     marks = ["★"] if annotation.starred else []
