@@ -63,6 +63,7 @@ async def assemble(
         calibration=choices.calibration,
         chance=await _chance(index, neuron, choices),
         side=choices.side,
+        waiting=spending.waiting,
     )
     if not choices.scorers:
         return method

@@ -20,7 +20,7 @@ from engine.events import (
 )
 from engine.explanation import Evidence, Explanation, Word
 from engine.method import Method
-from engine.models.faults import LanguageModelError
+from engine.models.faults import Fault, LanguageModelError
 from engine.records import NeuronRecord, TokenMeans
 from engine.scoring import score_records
 from engine.simulate import calibrated, simulate_all
@@ -46,6 +46,8 @@ async def candidates(
     for number in range(1, total + 1):
         evidence = evidence_of(record, means, splits, method, sample=number - 1)
         revising = number > method.samples
+        if method.waiting() and revising:
+            raise later()
         if total > 1:
             yield CandidateStarted(number, total, revising)
         if revising:
@@ -79,8 +81,15 @@ async def candidates(
             best = written
             best_score = -math.inf if score is None else score
         yield CandidateScored(number, total, written, score, better)
+    if method.waiting():
+        raise later()
     assert best is not None
     yield Explained(best)
+
+
+def later() -> LanguageModelError:
+    """What to raise where the next step would build on requests that were put off."""
+    return LanguageModelError(Fault.LATER, "A batch has to be answered first.")
 
 
 async def _choosing_score(explanation: Explanation, method: Method, splits: Splits) -> float | None:

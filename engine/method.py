@@ -41,6 +41,8 @@ class Method:
         scorers: Makes further scorers once the splits are known.
         side: Side of the neuron; records and means given must be of it already.
         parallel: Simulations under way at the same time.
+        waiting: Whether a request has been put off until a batch: what is computed then
+            only finds out what else is to be asked, and nothing is chosen by it.
     """
 
     explainer: Explainer
@@ -55,6 +57,7 @@ class Method:
     scorers: Callable[[Simulator, Splits], Sequence[Scorer]] = lambda _simulator, _splits: ()
     side: Side = "positive"
     parallel: int = 4
+    waiting: Callable[[], bool] = lambda: False
 
     @property
     def selects(self) -> bool:

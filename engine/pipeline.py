@@ -13,7 +13,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from engine.baselines import baselines
-from engine.candidates import candidates
+from engine.candidates import candidates, later
 from engine.errors import MethodError, NeuroglassError
 from engine.events import (
     Explained,
@@ -131,6 +131,11 @@ async def _score(
                 async for record in simulated:
                     others.append(record)
                     yield Judging("chance", len(others), len(held_out))
+        if method.waiting():
+            async with aclosing(_judge(explanation, method, splits)) as events:
+                async for event in events:
+                    yield event
+            raise later()
         stage = "score"
         scores = await asyncio.to_thread(score_records, records)
         its_own = explanation.explainer == simulator.name == TokenLookupSimulator.name

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
-from engine.errors import NeuroglassError
+from engine.errors import MethodError, NeuroglassError
 from engine.explanation import Explanation
 from engine.method import Method
 from engine.models.faults import LanguageModelError
@@ -64,7 +64,13 @@ async def calibrated(
 
     simulator = CalibratedSimulator(method.simulator, method.calibration)
     usage = Usage()
-    for one in await simulator.fit(explanation, [held.record for held in splits.calibration]):
+    try:
+        fitted = await simulator.fit(explanation, [held.record for held in splits.calibration])
+    except MethodError:
+        if method.waiting():  # what is asked for does not depend on the calibration
+            return method.simulator, Usage()
+        raise
+    for one in fitted:
         usage += one.usage
     return simulator, usage
 

@@ -82,6 +82,10 @@ class Spending:
             with suppress(asyncio.CancelledError):
                 await task
 
+    def waiting(self) -> bool:
+        """Whether a request has been put off, so that nothing may be chosen by what it lacks."""
+        return False
+
     @property
     def total(self) -> Spent:
         """What was used so far."""
@@ -105,19 +109,24 @@ class Spending:
         text = f"{fault}, again in {seconds:.0f} s (try {attempt + 1})"
         self._queue.put_nowait(Spent(meter.usage, meter.money, meter.replayed, text))
 
-    async def _metered(self, name: str) -> LanguageModel:
-        from engine.models.budget import Budget, Meter
-        from engine.models.metered import MeteredModel
-
-        inner = await self._backends.connected(name, offline=self._offline)
+    @property
+    def meter(self) -> Meter:
+        """What counts for all models of the run."""
         if self._meter is None:
+            from engine.models.budget import Budget, Meter
+
             budget = Budget(self._choices.budget_tokens, self._choices.budget_money)
             self._meter = Meter(budget, self._choices.prices)
+        return self._meter
+
+    async def _metered(self, name: str) -> LanguageModel:
+        from engine.models.metered import MeteredModel
+
         return MeteredModel(
-            inner,
+            await self._backends.connected(name, offline=self._offline),
             ref=name,
             replies=await self._backends.replies(),
-            meter=self._meter,
+            meter=self.meter,
             offline=self._offline,
             on_wait=self._waiting,
         )

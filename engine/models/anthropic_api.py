@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.models.json_reply import first_json, schema_in_words
 from engine.models.model import Capabilities
 from engine.models.request import Delta, Finish, Reply, Request, Usage
 from engine.models.vendor import VendorModel
 from engine.models.vendor_errors import parameter
+
+if TYPE_CHECKING:
+    from engine.models.batch_api import BatchApi
 
 #: Left out, one after another, when a model refuses them.
 _OPTIONAL = {"temperature", "top_p", "output_config", "stop_sequences"}
@@ -55,7 +58,14 @@ class AnthropicModel(VendorModel):
             context = getattr(facts, "max_input_tokens", None)
         return Capabilities(schema=True, context=context, models=tuple(names))
 
-    def _parameters(self, request: Request) -> dict[str, Any]:
+    def batches(self) -> BatchApi:
+        """See :meth:`engine.models.vendor.VendorModel.batches`."""
+        from engine.models.anthropic_batch import AnthropicBatches
+
+        return AnthropicBatches(self)
+
+    def parameters(self, request: Request) -> dict[str, Any]:
+        """The SDK's arguments for a request; ``extra_body`` has those that it lacks."""
         system = "\n\n".join(m.text for m in request.messages if m.role == "system")
         if request.schema is not None and "output_config" in self._refused:
             system = "\n\n".join(filter(None, [system, schema_in_words(request.schema)]))
@@ -85,7 +95,7 @@ class AnthropicModel(VendorModel):
         text, reason, model = "", "", self._model
         read = written = cached = 0
         ended = begun = False
-        events = await self.client.messages.create(**self._parameters(request), stream=True)
+        events = await self.client.messages.create(**self.parameters(request), stream=True)
         async with events:
             async for event in self.steady(events):
                 begun = True
@@ -103,16 +113,23 @@ class AnthropicModel(VendorModel):
                     ended = True
         if not ended:
             raise self.incomplete(begun=begun)
+        usage = Usage(read, written, cached, 1)
+        yield self.replied(request, text, reason, usage, model, time.perf_counter() - started)
+
+    def replied(
+        self, request: Request, text: str, reason: str, usage: Usage, model: str, seconds: float
+    ) -> Reply:
+        """The reply of those words and that stop reason. LanguageModelError if it is none."""
         cut = reason in ("max_tokens", "model_context_window_exceeded")
         self.finished(text, "it refuses" if reason == "refusal" else "", cut=cut)
         if request.schema is not None and "output_config" in self._refused and not cut:
             text = first_json(text, request.schema) or text
-        yield Reply(
+        return Reply(
             text=text,
             finish=Finish.LENGTH if cut else Finish.STOP,
-            usage=Usage(read, written, cached, 1),
+            usage=usage,
             model=model,
-            seconds=time.perf_counter() - started,
+            seconds=seconds,
         )
 
     def _learn(self, error: Exception) -> bool:

@@ -31,6 +31,7 @@ class Fault(StrEnum):
     UNSUPPORTED = "unsupported"
     BUDGET = "budget"
     OFFLINE = "offline"
+    LATER = "waits for a batch"
 
 
 #: 408, 409, 429, 5xx, and streams or connections that broke; and a model that thought

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from engine.models.faults import Fault, LanguageModelError
 from engine.models.json_reply import first_json, schema_in_words
@@ -21,6 +21,9 @@ from engine.models.openai_replies import Gathered, chat_events, response_events
 from engine.models.request import Delta, Finish, PromptReply, PromptRequest, Reply, Request
 from engine.models.vendor import VendorModel
 from engine.models.vendor_errors import fault, parameter
+
+if TYPE_CHECKING:
+    from engine.models.batch_api import BatchApi
 
 Api = Literal["auto", "chat", "responses"]
 #: Left out when a model refuses them: they only tune the reply, or words can replace them.
@@ -110,15 +113,18 @@ class OpenAIModel(VendorModel):
     async def _reply(self, request: Request) -> AsyncGenerator[Delta | Reply, None]:
         started = time.perf_counter()
         got = Gathered(self._model)
-        chat_only = request.top_logprobs or request.stop or request.seed is not None
-        if self._api == "responses" or (self._api == "auto" and not chat_only):
-            events = await self.client.responses.create(**self._response(request), stream=True)
+        if self.by_responses(request):
+            events = await self.client.responses.create(**self.response(request), stream=True)
             pieces = response_events(events, self.steady(events), got)
         else:
-            events = await self.client.chat.completions.create(**self._chat(request), stream=True)
+            events = await self.client.chat.completions.create(**self.chat(request), stream=True)
             pieces = chat_events(events, self.steady(events), got)
         async for piece in pieces:
             yield piece
+        yield self.replied(request, got, time.perf_counter() - started)
+
+    def replied(self, request: Request, got: Gathered, seconds: float) -> Reply:
+        """The reply that was gathered. LanguageModelError if it is none."""
         if got.failed:
             kind = Fault.RATE_LIMIT if "rate_limit" in got.failed else Fault.SERVER
             raise fault(kind, self.provider, self._model, got.failed)
@@ -132,20 +138,34 @@ class OpenAIModel(VendorModel):
         in_words = request.schema is not None and self._refused & {"response_format", "text"}
         if in_words and request.schema is not None and not cut:
             text = first_json(text, request.schema) or text
-        yield Reply(
+        return Reply(
             text=text,
             finish=got.finish,
             usage=got.usage_or(lambda: self._reckoned(request, got.text)),
             model=got.model,
             tokens=tuple(got.tokens),
-            seconds=time.perf_counter() - started,
+            seconds=seconds,
         )
+
+    def by_responses(self, request: Request) -> bool:
+        """Whether a request goes by the Responses API rather than by chat completions."""
+        chat_only = request.top_logprobs or request.stop or request.seed is not None
+        return self._api == "responses" or (self._api == "auto" and not chat_only)
+
+    def batches(self) -> BatchApi:
+        """See :meth:`engine.models.vendor.VendorModel.batches`."""
+        if self._api == "chat":  # servers that only speak like OpenAI
+            return super().batches()
+        from engine.models.openai_batch import OpenAIBatches
+
+        return OpenAIBatches(self)
 
     def _reckoned(self, request: Request, text: str) -> tuple[int, int]:
         """Our own count, for servers that send none."""
         return sum(self.count_tokens(m.text) for m in request.messages), self.count_tokens(text)
 
-    def _chat(self, request: Request) -> dict[str, Any]:
+    def chat(self, request: Request) -> dict[str, Any]:
+        """The body of a chat completion, as a stream."""
         messages = [{"role": m.role, "content": m.text} for m in request.messages]
         if request.schema is not None and "response_format" in self._refused:
             messages[-1]["content"] += f"\n\n{schema_in_words(request.schema)}"
@@ -176,7 +196,8 @@ class OpenAIModel(VendorModel):
             **self._accepted(wanted),
         }
 
-    def _response(self, request: Request) -> dict[str, Any]:
+    def response(self, request: Request) -> dict[str, Any]:
+        """The body of a request to the Responses API."""
         system = "\n\n".join(m.text for m in request.messages if m.role == "system")
         if request.schema is not None and "text" in self._refused:
             system = "\n\n".join(filter(None, [system, schema_in_words(request.schema)]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,10 +59,7 @@ async def chat_events(
                 if delta is None:
                     continue
                 got.refusal += getattr(delta, "refusal", None) or ""
-                logprobs = getattr(choice, "logprobs", None)
-                for one in (logprobs.content or ()) if logprobs is not None else ():
-                    top = {other.token: other.logprob for other in one.top_logprobs or ()}
-                    got.tokens.append(TokenLogprobs(one.token, -1, top))
+                got.tokens += _tokens(choice)
                 if delta.content:
                     got.text += delta.content
                     yield Delta(delta.content)
@@ -99,6 +96,49 @@ def _end(response: Any, got: Gathered) -> None:
         got.finish = Finish.LENGTH
     if response.error is not None:
         got.failed = f"{response.error.code} {response.error.message}"
+
+
+def chat_whole(body: Mapping[str, Any], got: Gathered) -> None:
+    """Read a whole chat completion into ``got``."""
+    from openai.types.chat import ChatCompletion
+
+    whole: Any = ChatCompletion.construct(**body)
+    got.begun = True
+    got.model = whole.model or got.model
+    if whole.usage is not None:
+        got.usage = _usage(whole.usage, "prompt", "completion")
+    for choice in whole.choices[:1]:
+        got.ended = choice.finish_reason is not None
+        if choice.finish_reason == "length":
+            got.finish = Finish.LENGTH
+        got.refusal = choice.message.refusal or ""
+        if choice.finish_reason == "content_filter":
+            got.refusal = got.refusal or "its content filter stepped in"
+        got.tokens += _tokens(choice)
+        got.text = choice.message.content or ""
+
+
+def response_whole(body: Mapping[str, Any], got: Gathered) -> None:
+    """Read a whole response of the Responses API into ``got``."""
+    from openai.types.responses import Response
+
+    whole: Any = Response.construct(**body)
+    got.begun = True
+    got.text = whole.output_text
+    for item in whole.output:
+        if item.type == "message":
+            got.refusal += "".join(p.refusal for p in item.content if p.type == "refusal")
+    _end(whole, got)
+
+
+def _tokens(choice: Any) -> list[TokenLogprobs]:
+    """The tokens of a choice with their alternatives, where they were asked for."""
+    logprobs = getattr(choice, "logprobs", None)
+    found = []
+    for one in (logprobs.content or ()) if logprobs is not None else ():
+        top = {other.token: other.logprob for other in one.top_logprobs or ()}
+        found.append(TokenLogprobs(one.token, -1, top))
+    return found
 
 
 def _usage(used: Any, read: str, written: str) -> Usage:

@@ -1,11 +1,13 @@
 """Every reply ever given, by the whole request, in a SQLite file of its own.
 
 It is apart from the store of explanations, so that it may grow, and be deleted without
-losing one of those.  Several processes may use one file: each write is one transaction,
-and of two replies to one request the first stays.
+losing one of those.  Requests that wait in a vendor's batch are kept here, too
+(:mod:`engine.models.batches`), so that a reply and the end of its waiting are one write.
+Several processes may use one file: each write is one transaction, and of two replies to
+one request the first stays.
 
 ``synchronous = NORMAL``: a power cut may lose the last replies, never the file; they
-would then be asked for again.
+would then be asked for again.  What is known of batches is written through to the disk.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from engine.errors import StoreError
+from engine.models import batches
 from engine.models.request import (
     Finish,
     PromptReply,
@@ -38,8 +41,8 @@ T = TypeVar("T")
 FILE_NAME = "replies.db"
 #: ``PRAGMA application_id`` of the file: the bytes ``NGRP``.
 APPLICATION_ID = 0x4E475250
-#: ``PRAGMA user_version``: of the table.
-VERSION = 1
+#: ``PRAGMA user_version``: of the tables. 2: batches under way.
+VERSION = 2
 #: Longer replies are kept compressed; distributions over a prompt are long, and shrink
 #: to about a fifth.
 PLAIN_BYTES = 16 << 10
@@ -126,6 +129,23 @@ class Replies:
         """Keep or replace what a backend said about itself: JSON values."""
         await self._insert(key, backend, model, {}, facts, Usage(), replaces=True)
 
+    async def read(self, unit: Callable[[sqlite3.Connection], T]) -> T:
+        """Read other tables of the file."""
+        return await self._do(unit)
+
+    async def write(self, unit: Callable[[sqlite3.Connection], T], *, durable: bool = False) -> T:
+        """Write as one transaction, which cancelling the await does not undo.
+
+        Args:
+            durable: Be on the disk afterwards, whatever happens to the power.
+        """
+
+        def work(db: sqlite3.Connection) -> T:
+            db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            return patiently(lambda: transaction(db, lambda: unit(db)))
+
+        return await asyncio.shield(self._do(work))
+
     async def close(self) -> None:
         """Let go of the file; may be called twice."""
 
@@ -147,19 +167,8 @@ class Replies:
         *,
         replaces: bool = False,
     ) -> None:
-        text = _dump(facts)
-        long = len(text) > PLAIN_BYTES
-        written = await asyncio.to_thread(zlib.compress, text.encode(), 6) if long else text
-        who = (key, _clean(backend), _clean(model))
-        counts = (usage.input_tokens, usage.output_tokens)
-        row = (*who, _dump(request), written, *counts, time.time())
-        how = "REPLACE" if replaces else "IGNORE"
-        statement = f"INSERT OR {how} INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-
-        def insert(db: sqlite3.Connection) -> None:
-            patiently(lambda: transaction(db, lambda: db.execute(statement, row)))
-
-        await asyncio.shield(self._do(insert))
+        row = await asyncio.to_thread(_row, key, backend, model, request, facts, usage)
+        await self.write(lambda db: _put(db, row, replaces=replaces))
 
     async def _do(self, unit: Callable[[sqlite3.Connection], T]) -> T:
         def work() -> T:
@@ -172,6 +181,37 @@ class Replies:
                     raise _told(error, self.path) from error
 
         return await asyncio.to_thread(work)
+
+
+def insert(
+    db: sqlite3.Connection, key: str, backend: str, model: str, request: str, reply: Reply
+) -> None:
+    """Keep a reply within a transaction of the caller, unless one is there.
+
+    Args:
+        request: As :func:`dump` writes it.
+    """
+    row = _row(key, backend, model, {}, asdict(reply), reply.usage)
+    _put(db, (*row[:3], request, *row[4:]), replaces=False)
+
+
+def _row(
+    key: str,
+    backend: str,
+    model: str,
+    request: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    usage: Usage,
+) -> tuple[Any, ...]:
+    text = dump(facts)
+    written = zlib.compress(text.encode(), 6) if len(text) > PLAIN_BYTES else text
+    counts = (usage.input_tokens, usage.output_tokens)
+    return (key, clean(backend), clean(model), dump(request), written, *counts, time.time())
+
+
+def _put(db: sqlite3.Connection, row: tuple[Any, ...], *, replaces: bool) -> None:
+    how = "REPLACE" if replaces else "IGNORE"
+    db.execute(f"INSERT OR {how} INTO replies VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
 def _prepare(db: sqlite3.Connection, path: Path) -> None:
@@ -193,10 +233,12 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
 
     def create() -> None:
         db.execute(_TABLE)
+        for table in batches.TABLES:
+            db.execute(table)
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {VERSION}")
 
-    if owner != APPLICATION_ID:
+    if owner != APPLICATION_ID or version < VERSION:
         patiently(lambda: transaction(db, create))
     db.execute("SELECT key, reply, created_at FROM replies LIMIT 1").fetchone()
 
@@ -233,12 +275,14 @@ def _reply(facts: Mapping[str, Any]) -> Reply | PromptReply:
     )
 
 
-def _dump(facts: Mapping[str, Any]) -> str:
+def dump(facts: Mapping[str, Any]) -> str:
+    """JSON values as text."""
     # ASCII, since a model's text may hold halves of characters that UTF-8 can't.
     return json.dumps(facts, ensure_ascii=True, separators=(",", ":"))
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
+    """Text that UTF-8 can write."""
     return text.encode("utf-8", "replace").decode()
 
 

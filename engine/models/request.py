@@ -52,6 +52,12 @@ class Request:
         """Digest of the whole request, for the reply cache."""
         return _key("completion", provider, model, asdict(self))
 
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> Request:
+        """Read what :func:`dataclasses.asdict` made of a request."""
+        messages = tuple(Message(**one) for one in facts["messages"])
+        return cls(**{**facts, "messages": messages, "stop": tuple(facts["stop"])})
+
 
 @dataclass(frozen=True, slots=True)
 class PromptRequest:

@@ -6,12 +6,15 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.models.faults import Fault, LanguageModelError
 from engine.models.model import Capabilities
 from engine.models.request import Delta, PromptReply, PromptRequest, Reply, Request
 from engine.models.vendor_errors import fault, translate
+
+if TYPE_CHECKING:
+    from engine.models.batch_api import BatchApi
 
 T = TypeVar("T")
 #: English text has about four bytes a token in every vocabulary of this size.
@@ -123,6 +126,14 @@ class VendorModel(ABC):
         """See :class:`engine.models.model.LanguageModel`."""
         raise self.unsupported("gives no log-probabilities of a prompt")
 
+    def batches(self) -> BatchApi:
+        """The vendor's batch API. LanguageModelError ``UNSUPPORTED`` where there is none."""
+        raise LanguageModelError(
+            Fault.UNSUPPORTED,
+            f"{self._provider} has no batch API that neuroglass speaks.",
+            "Run it without --batch, or with a model of openai or anthropic.",
+        )
+
     def count_tokens(self, text: str) -> int:
         """See :class:`engine.models.model.LanguageModel`; an estimate."""
         return -(-len(text.encode()) // BYTES_PER_TOKEN)
@@ -214,6 +225,18 @@ class VendorModel(ABC):
     def _learn(self, error: Exception) -> bool:
         """Whether the error names something that can be left out next time."""
         return False
+
+    def learn(self, error: Exception) -> bool:
+        """Leave out next time what the error complains of; whether there is such a thing."""
+        return self._learn(error)
+
+    def give_room(self) -> None:
+        """Take it from an earlier process that the model thinks before it answers."""
+        self._room = ROOM
+
+    def translated(self, error: Exception) -> LanguageModelError:
+        """Whatever the SDK raised, as one of ours."""
+        return self._translated(error)
 
     def _translated(self, error: Exception) -> LanguageModelError:
         return translate(error, self._provider, self._model, secret=self._key)

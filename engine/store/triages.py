@@ -71,6 +71,7 @@ class TriageState(StrEnum):
     """Where a run stands. A run that died while RUNNING is told by its lock being free."""
 
     RUNNING = "running"
+    WAITING = "waiting"
     STOPPED = "stopped"
     FINISHED = "finished"
     FAILED = "failed"

@@ -16,6 +16,7 @@ from engine.triage.events import (
     TriageProgress,
     TriageStarted,
     TriageStopped,
+    TriageWaiting,
     event_json,
 )
 from engine.triage.request import TriageRequest
@@ -38,6 +39,7 @@ __all__ = [
     "TriageRequest",
     "TriageStarted",
     "TriageStopped",
+    "TriageWaiting",
     "Triages",
     "event_json",
 ]

@@ -96,6 +96,25 @@ class TriageStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class TriageWaiting:
+    """Terminal: batches are with the vendors; resuming the run later collects them.
+
+    Attributes:
+        batches: How many are under way.
+        requests: Theirs; ``answered`` of them, as the vendors tell.
+        note: The same in words, with what came of the last ones.
+    """
+
+    done: int
+    failed: int
+    left: int
+    batches: int
+    requests: int
+    answered: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class TriageFailed:
     """Terminal: every further neuron would fail alike; what is done is kept.
 
@@ -115,6 +134,7 @@ TriageEvent = (
     | TriageProgress
     | TriageFinished
     | TriageStopped
+    | TriageWaiting
     | TriageFailed
 )
 

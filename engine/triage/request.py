@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engine.choices import Choices
+from engine.choices import Choices, Price
 from engine.errors import UsageError
 from engine.index import Index
 from engine.neuron import NeuronId
@@ -22,6 +22,8 @@ class TriageRequest:
         seed: Of the draw.
         choices: How to explain and score; the budget is of the whole run.
         offline: Send nothing; language models answer from the reply cache alone.
+        batch: Ask through the vendors' batch APIs, at half the price: the run ends where
+            it has to wait for them, and goes on when it is resumed.
     """
 
     layers: tuple[int, ...] = ()
@@ -30,6 +32,37 @@ class TriageRequest:
     seed: int = 0
     choices: Choices = field(default_factory=Choices)
     offline: bool = False
+    batch: bool = False
+
+    def check(self) -> None:
+        """Raises UsageError where it can't be carried out."""
+        self.choices.check()
+        if not self.batch:
+            return
+        if self.offline:
+            raise UsageError(
+                "A batch can't be sent offline.", "Choose --batch or --offline, not both."
+            )
+        from engine.models.connect import LOCAL
+
+        if all(name.startswith(f"{LOCAL}:") for name in self.choices.models_needed().values()):
+            raise UsageError(
+                "A batch needs a language model of a vendor, and these choices ask none.",
+                "Run it without --batch, or name a model with --model openai:MODEL.",
+            )
+
+    @property
+    def priced(self) -> Choices:
+        """The choices, with the prices that the run pays."""
+        if not self.batch:
+            return self.choices
+        from engine.models.batch_api import PRICE_SHARE
+
+        prices = {
+            name: Price(one.input * PRICE_SHARE, one.output * PRICE_SHARE)
+            for name, one in self.choices.prices.items()
+        }
+        return replace(self.choices, prices=prices)
 
     def chosen(self, index: Index) -> list[NeuronId]:
         """The neurons, by layer and index: what reads a whole layer at once is quick then.
@@ -86,6 +119,7 @@ class TriageRequest:
             "seed": self.seed,
             "choices": self.choices.to_json(),
             "offline": self.offline,
+            "batch": self.batch,
         }
 
     @classmethod
@@ -103,6 +137,7 @@ class TriageRequest:
                 seed=int(facts["seed"]),
                 choices=Choices.from_json(facts["choices"]),
                 offline=bool(facts["offline"]),
+                batch=bool(facts.get("batch", False)),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UsageError("The triage's request is damaged.", "Start another one.") from error

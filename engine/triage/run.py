@@ -9,15 +9,17 @@ from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.choices import SCORERS, Choices
 from engine.errors import NeuroglassError, StoreError
 from engine.events import Spent
 from engine.index import Index
+from engine.models.request import Usage
 from engine.neuron import NeuronId
 from engine.spending import Spending
 from engine.store import IndexFacts, Store, StoredTriage, Triaged, TriageState
+from engine.triage.batched import BatchSpending, InBatches
 from engine.triage.events import (
     NeuronDone,
     NeuronFailed,
@@ -27,11 +29,15 @@ from engine.triage.events import (
     TriageProgress,
     TriageStarted,
     TriageStopped,
+    TriageWaiting,
 )
 from engine.triage.request import TriageRequest
 from engine.triage.sources import one_by_one
 from engine.triage.workers import in_processes, processes_for
 from engine.workbench import Workbench
+
+if TYPE_CHECKING:
+    from engine.models.batch_desk import Standing
 
 #: Results are saved, progress is told and the wish to stop is looked for so often, in
 #: seconds: what a killed process loses, beside the neurons under way.
@@ -69,8 +75,11 @@ class Run:
         processes: int | None = None,
     ) -> None:
         self._bench, self._store, self._index, self._facts = bench, store, index, facts
-        self._stored = stored
         self._request = TriageRequest.from_json(stored.request)
+        # What batches have used is counted by them, also that of earlier parts of the run.
+        if self._request.batch:
+            stored = replace(stored, usage=Usage(), money=0.0, replayed=0)
+        self._stored = stored
         neurons = self._request.chosen(index)
         own = store.triage_done(stored.id)
         wanted = set(neurons)
@@ -80,8 +89,17 @@ class Run:
         self._skipped = len(neurons) - len(self._pending) - self._done
         self._total = len(neurons)
         self._processes = processes_for(len(self._pending)) if processes is None else processes
-        self._choices = _left_of_budget(self._request.choices, stored)
-        self._spending = Spending(bench, self._choices, offline=self._request.offline)
+        self._choices = _left_of_budget(self._request.priced, self._stored)
+        self._spending: Spending
+        self._batched: InBatches | None = None
+        if self._request.batch:
+            spending = BatchSpending(bench, self._choices, stored.id)
+            self._spending = spending
+            self._batched = InBatches(
+                bench, index, self._pending, self._choices, spending, self._say
+            )
+        else:
+            self._spending = Spending(bench, self._choices, offline=self._request.offline)
         self._note = ""
         self._told: tuple[Any, ...] = ()
         self._started = time.monotonic()
@@ -124,7 +142,9 @@ class Run:
                     yield event
                 pump.result()
             ended = True
-            if stopped and self._left:
+            if self._waits is not None and not stopped:
+                yield await self._wait(self._waits)
+            elif stopped and self._left:
                 await _cancelled(pump)
                 for event in await self._save(ready):
                     yield event
@@ -163,8 +183,30 @@ class Run:
     def _left(self) -> int:
         return self._total - self._skipped - self._done - self._failed
 
+    @property
+    def _waits(self) -> Standing | None:
+        return None if self._batched is None else self._batched.standing
+
+    async def _wait(self, standing: Standing) -> TriageWaiting:
+        """Write that the run waits for batches; the event that tells of it."""
+        self._note = str(standing)
+        if self._batched is not None and self._batched.filed is not None:
+            self._note = "; ".join(filter(None, [str(self._batched.filed), self._note]))
+        await self._write((), state=TriageState.WAITING)
+        return TriageWaiting(
+            self._done,
+            self._failed,
+            self._left,
+            standing.batches,
+            standing.requests,
+            standing.answered,
+            self._note,
+        )
+
     async def _pump(self, ready: list[Triaged]) -> None:
-        if not needs_one_process(self._choices) and self._processes:
+        if self._batched is not None:
+            source = self._batched.results()
+        elif not needs_one_process(self._choices) and self._processes:
             source = in_processes(self._index.path, self._pending, self._choices, self._processes)
         else:
             source = one_by_one(
@@ -186,6 +228,9 @@ class Run:
 
     def _hear(self, spent: Spent) -> None:
         self._note = spent.retry
+
+    def _say(self, note: str) -> None:
+        self._note = note
 
     async def _save(self, ready: list[Triaged]) -> list[TriageEvent]:
         """Save what has come since the last time; the events that tell of it."""

@@ -19,6 +19,7 @@ from engine.spending import Spending
 from engine.store import IndexFacts, Store, StoredTriage, TriageState
 from engine.store.codec import digest
 from engine.triage import lock, process
+from engine.triage.batched import BatchSpending
 from engine.triage.board import Board
 from engine.triage.events import TriageEvent
 from engine.triage.request import TriageRequest
@@ -31,6 +32,7 @@ class Standing(StrEnum):
 
     RUNNING = "running"
     STOPPING = "stopping"
+    WAITING = "waiting"
     STOPPED = "stopped"
     INTERRUPTED = "interrupted"
     FINISHED = "finished"
@@ -118,7 +120,7 @@ class Triages:
             UsageError: no such neuron, or choices that can't be carried out.
             LanguageModelError: a model that can't be had.
         """
-        request.choices.check()
+        request.check()
         chosen = await asyncio.to_thread(request.chosen, self._index)
         before = await self._before(request.choices, offline=request.offline)
         return len(chosen), sum(one not in before for one in chosen)
@@ -183,6 +185,27 @@ class Triages:
         await self._store.update_triage(status.stored.id, stop_asked=1)
         return status.stored
 
+    async def cancel(self) -> int:
+        """Cancel the batches that the last run waits for; how many were under way.
+
+        What was answered by then is collected when the run is resumed; the rest is asked
+        for anew then.
+
+        Raises:
+            UsageError: a run is going on, or there is none.
+            LanguageModelError: a vendor can't be asked.
+        """
+        with await self._locked():
+            stored = self._resumable(None)
+            request = TriageRequest.from_json(stored.request)
+            spending = BatchSpending(self._bench, request.priced, stored.id)
+            count = await (await spending.open_desk()).cancel()
+            note = f"{count} batches were canceled" if count != 1 else "a batch was canceled"
+            await self._store.update_triage(
+                stored.id, state=TriageState.STOPPED, note=note if count else ""
+            )
+        return count
+
     async def stopped(self) -> None:
         """Wait until no run is under way."""
         while await asyncio.to_thread(lock.held, self._home):
@@ -211,14 +234,23 @@ class Triages:
         return run.events(stop)
 
     async def _begin(self, request: TriageRequest) -> int:
-        request.choices.check()
+        request.check()
         chosen = await asyncio.to_thread(request.chosen, self._index)
+        if request.batch:
+            await self._can_batch(request.choices)
         facts = await self._identity(request.choices, offline=request.offline)
         triage = await self._store.begin_triage(
             self._facts, digest(facts), request.to_json(), len(chosen)
         )
         await self._claim(triage)
         return triage
+
+    async def _can_batch(self, choices: Choices) -> None:
+        """LanguageModelError where a model has no batch API; failures of old runs are void."""
+        spending = BatchSpending(self._bench, choices, 0)
+        for name in choices.models_needed().values():
+            await spending.model(name)
+        await (await spending.batches()).forget_failures()
 
     async def _claim(self, triage: int) -> None:
         await self._store.update_triage(
