@@ -119,8 +119,17 @@ class AnthropicBatches:
                 raise lost(self._model.provider, batch) from error
             raise self._told(error) from error
 
-    def read(self, request: Request, raw: Mapping[str, Any]) -> Outcome:
+    @property
+    def room(self) -> int:
         """See :class:`engine.models.batch_api.BatchApi`."""
+        return self._model.room
+
+    def read(self, request: Request, raw: Mapping[str, Any], room: int) -> Outcome:
+        """See :class:`engine.models.batch_api.BatchApi`."""
+        with self._model.sent_with(room):
+            return self._read(request, raw)
+
+    def _read(self, request: Request, raw: Mapping[str, Any]) -> Outcome:
         result = raw["result"]
         match result.type:
             case "succeeded":

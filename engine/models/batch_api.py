@@ -110,8 +110,17 @@ class BatchApi(Protocol):
         """Custom ids with what became of each, in any order, once it has ended."""
         ...
 
-    def read(self, request: Request, raw: Mapping[str, Any]) -> Outcome:
-        """What a result says."""
+    @property
+    def room(self) -> int:
+        """Tokens beyond their limit that replies get from now on."""
+        ...
+
+    def read(self, request: Request, raw: Mapping[str, Any], room: int) -> Outcome:
+        """What a result says.
+
+        Args:
+            room: What :attr:`room` was when it was sent.
+        """
         ...
 
     async def cancel(self, batch: str) -> None:

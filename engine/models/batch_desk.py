@@ -35,6 +35,8 @@ DOUBTS = frozenset(
 )
 #: A vendor's list shows a batch that was taken by then, in seconds.
 SETTLE = 15.0
+#: How patiently a vendor is asked for what may be asked twice.
+POLICY = RetryPolicy()
 #: Results that are filed in one transaction.
 CHUNK = 200
 #: Requests that are read from the queue at once.
@@ -92,7 +94,7 @@ class Desk:
         tell: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self._backends, self._batches, self._triage = backends, batches, triage
-        self._policy = policy or RetryPolicy()
+        self._policy = policy or POLICY
         self._tell = tell
         self._apis: dict[str, BatchApi] = {}
 
@@ -188,7 +190,7 @@ class Desk:
         self._tell(f"filing the replies of batch {batch.vendor_id}")
         outcomes: list[tuple[Queued, Outcome]] = []
         for queued in await self._batches.requests_of(batch.token, list(raws)):
-            outcome = api.read(queued.request, raws[queued.place])
+            outcome = api.read(queued.request, raws[queued.place], batch.room)
             if outcome.status is not None and api.learn(outcome.status, outcome.body):
                 await self._batches.learn(batch.name, outcome.status, outcome.body)
                 self._learning = batch.token
@@ -307,7 +309,7 @@ class Desk:
         ]
         marker = await retried(api.marker, self._policy)
         batch = await self._batches.update(
-            batch, state=BatchState.SUBMITTING, marker=marker, sent_at=time.time()
+            batch, state=BatchState.SUBMITTING, marker=marker, sent_at=time.time(), room=api.room
         )
 
         async def attempt() -> str:

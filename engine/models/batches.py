@@ -50,7 +50,8 @@ TABLES = (
         cached_input_tokens INTEGER NOT NULL DEFAULT 0,
         charged INTEGER NOT NULL DEFAULT 0, -- requests that cost something
         created_at REAL NOT NULL, -- seconds since 1970
-        sent_at REAL NOT NULL DEFAULT 0
+        sent_at REAL NOT NULL DEFAULT 0,
+        room INTEGER NOT NULL DEFAULT 0 -- tokens of reply beyond each request's limit
     ) STRICT
     """,
     """
@@ -116,6 +117,7 @@ class Batch:
     answered: int
     failed: int
     sent_at: float
+    room: int
 
     @property
     def waiting(self) -> bool:
@@ -247,7 +249,7 @@ class Batches:
         def unit(db: sqlite3.Connection) -> list[Batch]:
             rows = db.execute(
                 "SELECT token, name, triage, endpoint, state, vendor_id, doubtful, marker, "
-                "foreign_ids, requests, answered, failed, sent_at FROM batches "
+                "foreign_ids, requests, answered, failed, sent_at, room FROM batches "
                 "WHERE state NOT IN ('collected', 'ended') ORDER BY created_at, rowid"
             )
             return [_batch(*row) for row in rows]

@@ -135,8 +135,17 @@ class OpenAIBatches:
                 raise self._told(error) from error
         # Those that a canceled or expired batch has not reached may be in neither file.
 
-    def read(self, request: Request, raw: Mapping[str, Any]) -> Outcome:
+    @property
+    def room(self) -> int:
         """See :class:`engine.models.batch_api.BatchApi`."""
+        return self._model.room
+
+    def read(self, request: Request, raw: Mapping[str, Any], room: int) -> Outcome:
+        """See :class:`engine.models.batch_api.BatchApi`."""
+        with self._model.sent_with(room):
+            return self._read(request, raw)
+
+    def _read(self, request: Request, raw: Mapping[str, Any]) -> Outcome:
         who = self._model.provider
         response = raw.get("response") or {}
         status, body = response.get("status_code"), response.get("body") or {}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from engine.models.faults import Fault, LanguageModelError
@@ -233,6 +233,15 @@ class VendorModel(ABC):
     def give_room(self) -> None:
         """Take it from an earlier process that the model thinks before it answers."""
         self._room = ROOM
+
+    @contextmanager
+    def sent_with(self, room: int) -> Iterator[None]:
+        """Read replies to requests that were sent with so much room."""
+        known, self._room = self._room, room
+        try:
+            yield
+        finally:
+            self._room = max(known, self._room)
 
     def translated(self, error: Exception) -> LanguageModelError:
         """Whatever the SDK raised, as one of ours."""

@@ -151,6 +151,7 @@ class Run:
                 await self._write((), state=TriageState.STOPPED)
                 yield TriageStopped(self._done, self._failed, self._left)
             else:
+                self._note = ""
                 await self._write((), state=TriageState.FINISHED)
                 seconds = time.monotonic() - self._started
                 yield TriageFinished(self._done, self._failed, self._skipped, seconds)

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from loopback import anthropic_wire, openai_wire
+from loopback.batches import BatchDesk, is_of_batches
 
 
 @dataclass
@@ -117,7 +118,8 @@ class Loopback:
         script: Faults and replies that are used up first, in order.
         echo: The distribution over a prompt; None for a server that can't echo.
         models: What it says it has.
-        requests: Every request but those for the list of models.
+        requests: Every request but those for the list of models, and those of batches.
+        batches: The desk where batches are taken.
     """
 
     def __init__(self) -> None:
@@ -126,6 +128,7 @@ class Loopback:
         self.echo: Callable[[str], Echo] | None = None
         self.models: list[dict[str, Any]] = [{"id": "tester"}]
         self.requests: list[Seen] = []
+        self.batches = BatchDesk(self)
         self.lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"owner": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -169,6 +172,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """The list of models, or one of them."""
+        if is_of_batches(self.path):
+            path, _, query = self.path.partition("?")
+            with self.owner.lock:
+                status, answer = self.owner.batches.get(path, query)
+            self._answer(status, answer)
+            return
         anthropic = "x-api-key" in self.headers
         wire = anthropic_wire if anthropic else openai_wire
         path = self.path.partition("?")[0]
@@ -182,8 +191,17 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """A request to a model."""
         owner = self.owner
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         headers = {k.lower(): v for k, v in self.headers.items()}
+        data = self.rfile.read(int(headers.get("content-length", 0)))
+        if is_of_batches(self.path):
+            answered = owner.batches.post(self.path.partition("?")[0], headers, data)
+            if answered is None:
+                self.close_connection = True
+                self.connection.shutdown(2)
+            else:
+                self._answer(*answered)
+            return
+        body = json.loads(data)
         seen = Seen("POST", self.path.partition("?")[0], headers, body)
         with owner.lock:
             owner.requests.append(seen)
@@ -209,6 +227,12 @@ class _Handler(BaseHTTPRequestHandler):
                 else:
                     assert isinstance(said, Says), f"{said} needs a stream"
                     self._json(wire.whole(seen.path, body, words))
+
+    def _answer(self, status: int, answer: Any) -> None:
+        if isinstance(answer, bytes):
+            self._send(answer, "application/octet-stream", status)
+        else:
+            self._json(answer, status)
 
     def _echo(self, seen: Seen) -> None:
         if self.owner.echo is None:

@@ -52,12 +52,21 @@ class WhereArgument(click.ParamType):
 @click.option("--offline", is_flag=True, help="Send nothing: replies kept from before only.")
 @click.option("--estimate", is_flag=True, help="Say what it would do and ask for, and stop.")
 @click.option(
+    "--batch",
+    is_flag=True,
+    help="Ask through the vendor's batch API: half the price, an answer within a day. Leave, "
+    "and collect with --resume.",
+)
+@click.option(
     "--background", is_flag=True, help="Run on after this command, the app or the session ends."
 )
 @click.option("--resume", is_flag=True, help="Go on with the last run, as it was chosen.")
 @click.option("--status", is_flag=True, help="How far the run is.")
 @click.option("--follow", is_flag=True, help="The same, until it ends; ctrl+c leaves it running.")
 @click.option("--stop", is_flag=True, help="Stop the run; what is done is kept.")
+@click.option(
+    "--cancel", is_flag=True, help="Cancel its batches; what is answered can be collected."
+)
 @json_option
 @place_options
 def command(
@@ -69,11 +78,13 @@ def command(
     chosen: Mapping[str, Any],
     offline: bool,
     estimate: bool,
+    batch: bool,
     background: bool,
     resume: bool,
     status: bool,
     follow: bool,
     stop: bool,
+    cancel: bool,
     as_json: bool,
 ) -> None:
     """Explain and score many neurons: layers (3), neurons (5:131), or the whole model (--all).
@@ -84,11 +95,18 @@ def command(
     neuron stops it. A budget is of the whole run. One run at a time; see the ranking with
     `neuroglass leaderboard`.
 
+    With --batch (models of openai and anthropic) it goes in rounds: what is to be asked is
+    submitted and the command ends; --resume, hours or days later, collects the answers and
+    submits the next round, until all is explained. A round may take a day; the first asks for
+    the explanations, the second simulates them. Killed at any moment, it sends nothing twice.
+
     With --json, prints each event, or the status, as a line of JSON.
     """
     asked = [name for name, on in (("--status", status), ("--follow", follow), ("--stop", stop),
-                                   ("--resume", resume)) if on]  # fmt: skip
+                                   ("--cancel", cancel), ("--resume", resume)) if on]  # fmt: skip
     _check(where, whole, random, chosen, asked)
+    if batch and asked:
+        raise click.UsageError(f"--batch is for a new run: {asked[0]} knows what the run is.")
 
     async def run() -> None:
         from tui.cli import triage_running as showing
@@ -102,12 +120,14 @@ def command(
                 await showing.follow(triages, as_json=as_json)
             elif stop:
                 await showing.stop(triages, as_json=as_json)
+            elif cancel:
+                await showing.cancel(triages, as_json=as_json)
             elif resume and background:
                 showing.show_started(await triages.start_again(), as_json=as_json)
             elif resume:
                 await showing.show(engine, triages.run_again(), as_json=as_json)
             else:
-                await _new(engine, _request(engine, where, random, seed, chosen, offline))
+                await _new(engine, _request(engine, where, random, seed, chosen, offline, batch))
 
     async def _new(engine: Engine, request: TriageRequest) -> None:
         from tui.cli import triage_running as showing
@@ -153,6 +173,7 @@ def _request(
     seed: int,
     chosen: Mapping[str, Any],
     offline: bool,
+    batch: bool,
 ) -> TriageRequest:
     from engine.triage import TriageRequest
 
@@ -163,4 +184,5 @@ def _request(
         seed=seed,
         choices=apply(engine.choices, chosen),
         offline=offline,
+        batch=batch,
     )

@@ -170,8 +170,8 @@ def status_lines(status: Status) -> list[str]:
         from engine.events import Spent
 
         lines.append(spent_line(Spent(stored.usage, stored.money, stored.replayed)))
-    if status.running and stored.note:
-        lines.append(f"waiting: {stored.note}")
+    if stored.note and (status.running or status.request.batch):
+        lines.append(f"{'' if status.request.batch else 'waiting: '}{stored.note}")
     if stored.message:
         lines += [f"{stored.message} {stored.remedy}".strip()]
     if status.last_words:
@@ -238,13 +238,22 @@ async def stop(triages: Triages, *, as_json: bool) -> None:
     show_status(triages.status(), as_json=as_json)
 
 
+async def cancel(triages: Triages, *, as_json: bool) -> None:
+    """Cancel the batches that the last run waits for."""
+    if not await triages.cancel():
+        click.echo("No batch is under way.", err=True)
+    show_status(triages.status(), as_json=as_json)
+
+
 async def show_estimate(engine: Engine, request: TriageRequest, *, as_json: bool) -> None:
     """How many neurons are left to do, and what one of them asks of language models."""
     from tui.cli.running import show_estimate as one
 
     total, left = await engine.triages().to_do(request)
     first = (await asyncio.to_thread(request.chosen, engine.triages().index))[0]
-    estimate = await engine.estimate(first, request.choices)
+    estimate = await engine.estimate(first, request.priced)
+    if request.batch:
+        request.check()
     if as_json:
         output.print_json(
             {
@@ -260,9 +269,12 @@ async def show_estimate(engine: Engine, request: TriageRequest, *, as_json: bool
     if not estimate.steps:
         click.echo("No language model is needed: nothing is sent, nothing is spent.")
         return
-    click.echo(f"One neuron ({first}):")
+    half = ", at the price of a batch" if request.batch else ""
+    click.echo(f"One neuron ({first}){half}:")
     one(estimate, as_json=False)
     money = output.shown(None if estimate.money is None else left * estimate.money, ".4f")
+    if request.batch:
+        click.echo("It goes in rounds, each answered within a day; the first is for the words.")
     click.echo(
         f"All {left:,}: about {left * estimate.requests:,} requests, "
         f"{left * estimate.tokens:,} tokens, money {money}."

@@ -134,6 +134,10 @@ def tell_one(event: TriageEvent) -> None:
             click.echo(f"{text}.", err=True)
         case triage.TriageStopped(done, _, left):
             click.echo(f"Stopped: {done:,} explained, {left:,} left; --resume goes on.", err=True)
+        case triage.TriageWaiting(done, _, left):
+            click.echo(inert(f"{event.note}."), err=True)
+            text = f"{done:,} explained, {left:,} wait; collect with: neuroglass triage --resume"
+            click.echo(text, err=True)
 
 
 def _share(event: TriageProgress) -> float:

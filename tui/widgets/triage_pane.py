@@ -149,7 +149,7 @@ class TriagePane(Pane, can_focus=True):
             else:
                 keys.append(("n", "new run"))
                 if status is not None and status.resumable:
-                    keys.append(("p", "resume"))
+                    keys.append(("p", "collect" if status.standing == "waiting" else "resume"))
             keys += [("/", "filter"), ("s", "sort"), ("esc", "back")]
         return key_line(keys, self.palette, width)
 
@@ -234,7 +234,7 @@ class TriagePane(Pane, can_focus=True):
         elif status.standing == "interrupted":
             words = f" {status.last_words}" if status.last_words else ""
             texts.append((f"Its process ended.{words} p goes on.", palette.error))
-        elif status.running and stored.note:
+        elif stored.note and (status.running or status.standing in ("waiting", "stopped")):
             texts.append((stored.note, palette.dim))
         if self.view.failures:
             neuron, message = self.view.failures[-1]
