@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from loopback.server import Loopback
 from test_app import running, screen_text, until
 
+from engine.choices import Choices
 from engine.engine import Engine
 from engine.errors import UsageError
 from engine.neuron import NeuronId
@@ -51,6 +53,38 @@ async def test_a_layer_is_explained_and_a_neuron_opened(small_home: Path) -> Non
         # The list beside it knows the new scores.
         score = f"{third.score:.2f}"
         await until(pilot, lambda: score in screen_text(app))
+
+
+async def test_a_batch_is_sent_and_collected(
+    small_home: Path, loopback: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NEUROGLASS_ANTHROPIC_BASE_URL", loopback.url)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key")
+    loopback.brain = lambda seen: (
+        '{"activations": [[0, 5], [2, 9]]}' if "Responds" in seen.text else "rain"
+    )
+    chosen = Choices(
+        explainer="summary", explainer_model="anthropic:tester", simulator="json", chance=False
+    )
+    async with running(small_home) as (app, pilot):
+        assert isinstance(app.engine, Engine)
+        await app.engine.remember(chosen)
+        await pilot.press("T", "n", "j", "j", "j", "enter", *"1:3", "enter")
+        await until(pilot, lambda: "1 of 1 neurons are left" in screen_text(app))
+        await until(pilot, lambda: "b asks through a batch" in screen_text(app))
+        await pilot.press("b")
+        await until(pilot, lambda: "at half the price" in screen_text(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "0 of 1" in screen_text(app), 60)
+        assert "waiting" in screen_text(app) and "p collect" in screen_text(app)
+    async with running(small_home) as (app, pilot):
+        await pilot.press("T")
+        for rounds in ("0 of 10", "finished"):
+            loopback.batches.work()
+            await pilot.press("p")
+            await until(pilot, lambda: rounds in screen_text(app), 60)  # noqa: B023
+        await until(pilot, lambda: "Leaderboard 1" in screen_text(app))
+    assert len(loopback.batches.asked) == 11 and not loopback.requests
 
 
 async def test_a_run_outlives_the_app_and_is_stopped_in_the_next(home: Path) -> None:

@@ -32,9 +32,11 @@ async def explained(app: object, layers: tuple[int, ...] = (1, 3)) -> Engine:
     return engine
 
 
-async def stands(engine: Engine, choices: Choices | None = None, **columns: Any) -> None:
+async def stands(
+    engine: Engine, choices: Choices | None = None, *, batch: bool = False, **columns: Any
+) -> None:
     """A further run that is at some point."""
-    request = TriageRequest(layers=(0, 2), choices=choices or Choices())
+    request = TriageRequest(layers=(0, 2), choices=choices or Choices(), batch=batch)
     number = await engine.store.begin_triage(engine.index_facts(), "m", request.to_json(), 24)
     facts: dict[str, Any] = {"state": "running", "skipped": 2, "done": 9, "seconds": 75.0}
     await engine.store.update_triage(number, **facts | columns)
@@ -97,6 +99,10 @@ async def test_the_states_of_a_run(play: Play, size: tuple[int, int]) -> None:
         )
         await pilot.pause(2 * LOOK)
         await shoot("5 failed")
+        waits = "9 replies collected; 1 batch at openai: 120 of 420 requests answered"
+        await stands(engine, choices, batch=True, state="waiting", note=waits, **used)
+        await pilot.pause(2 * LOOK)
+        await shoot("6 waiting for a batch")
 
 
 async def test_triage_small_light_and_colourless(play: Play, monkeypatch: Any) -> None:

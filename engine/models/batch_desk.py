@@ -13,7 +13,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.models.batch_api import BatchApi, Outcome
-from engine.models.batches import Batch, Batches, BatchState, Filed, Queued
+from engine.models.batch_rows import Batch, BatchState, Filed, Queued
+from engine.models.batches import Batches
 from engine.models.budget import Meter
 from engine.models.faults import Fault, LanguageModelError
 from engine.models.retry import RetryPolicy, retried

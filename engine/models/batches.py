@@ -16,11 +16,11 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.models.batch_api import Outcome
+from engine.models.batch_rows import Batch, Filed, Queued, read_batch, read_requests
 from engine.models.faults import Fault, LanguageModelError
 from engine.models.request import Request, Usage
 
@@ -29,141 +29,6 @@ if TYPE_CHECKING:
 
 #: Times that a request is sent, where the vendor has not dealt with it.
 TRIES = 3
-
-TABLES = (
-    """
-    CREATE TABLE IF NOT EXISTS batches (
-        token TEXT NOT NULL PRIMARY KEY, -- ours
-        name TEXT NOT NULL, -- of the model, as the user writes it
-        triage INTEGER NOT NULL, -- row of the run in the store
-        endpoint TEXT NOT NULL,
-        state TEXT NOT NULL,
-        vendor_id TEXT NOT NULL DEFAULT '',
-        doubtful INTEGER NOT NULL DEFAULT 0, -- the vendor's may be somebody else's
-        marker TEXT NOT NULL DEFAULT '',
-        foreign_ids TEXT NOT NULL DEFAULT '[]', -- looked at, and not this one
-        requests INTEGER NOT NULL,
-        answered INTEGER NOT NULL DEFAULT 0,
-        failed INTEGER NOT NULL DEFAULT 0,
-        input_tokens INTEGER NOT NULL DEFAULT 0,
-        output_tokens INTEGER NOT NULL DEFAULT 0,
-        cached_input_tokens INTEGER NOT NULL DEFAULT 0,
-        charged INTEGER NOT NULL DEFAULT 0, -- requests that cost something
-        created_at REAL NOT NULL, -- seconds since 1970
-        sent_at REAL NOT NULL DEFAULT 0,
-        room INTEGER NOT NULL DEFAULT 0 -- tokens of reply beyond each request's limit
-    ) STRICT
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS requests (
-        id INTEGER PRIMARY KEY,
-        key TEXT NOT NULL UNIQUE,
-        name TEXT NOT NULL,
-        backend TEXT NOT NULL,
-        model TEXT NOT NULL,
-        endpoint TEXT NOT NULL,
-        request BLOB NOT NULL, -- JSON, compressed by zlib
-        state TEXT NOT NULL,
-        wanted INTEGER NOT NULL DEFAULT 1, -- by the run under way
-        batch TEXT,
-        place INTEGER NOT NULL DEFAULT 0,
-        tries INTEGER NOT NULL DEFAULT 0,
-        fault TEXT NOT NULL DEFAULT '',
-        message TEXT NOT NULL DEFAULT '',
-        remedy TEXT NOT NULL DEFAULT '',
-        most_input INTEGER NOT NULL,
-        most_output INTEGER NOT NULL
-    ) STRICT
-    """,
-    """
-    CREATE TABLE IF NOT EXISTS learnt (
-        name TEXT NOT NULL, -- of the model
-        status INTEGER NOT NULL, -- of an error that told what to leave out
-        error TEXT NOT NULL, -- JSON
-        PRIMARY KEY (name, status, error)
-    ) STRICT
-    """,
-    "CREATE INDEX IF NOT EXISTS requests_batch ON requests(batch, place)",
-    "CREATE INDEX IF NOT EXISTS requests_state ON requests(state)",
-)
-
-
-class BatchState(StrEnum):
-    """Where a batch stands."""
-
-    PREPARED = "prepared"
-    SUBMITTING = "submitting"
-    SUBMITTED = "submitted"
-    CANCELING = "canceling"
-    #: Its replies are filed, and the run has not yet gone on with them.
-    COLLECTED = "collected"
-    ENDED = "ended"
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """One row, as :data:`TABLES` says; ``answered`` and ``failed`` as the vendor told last."""
-
-    token: str
-    name: str
-    triage: int
-    endpoint: str
-    state: BatchState
-    vendor_id: str
-    doubtful: bool
-    marker: str
-    foreign_ids: tuple[str, ...]
-    requests: int
-    answered: int
-    failed: int
-    sent_at: float
-    room: int
-
-    @property
-    def waiting(self) -> bool:
-        """Whether the vendor has it."""
-        return self.state in (BatchState.SUBMITTED, BatchState.CANCELING)
-
-
-@dataclass(frozen=True, slots=True)
-class Queued:
-    """A request that is to be sent, or was."""
-
-    id: int
-    key: str
-    name: str
-    endpoint: str
-    place: int
-    request: Request
-    most: Usage
-
-
-@dataclass(slots=True)
-class Filed:
-    """What came of reading a batch's results.
-
-    Attributes:
-        answered: Replies that are now in the cache.
-        again: Requests that are queued once more.
-        failed: Requests that are given up.
-        error: The latest error of a request that was not canceled.
-    """
-
-    answered: int = 0
-    again: int = 0
-    failed: int = 0
-    error: LanguageModelError | None = None
-
-    def __str__(self) -> str:
-        parts = []
-        if self.answered:
-            parts.append(f"{self.answered:,} replies collected")
-        if self.again:
-            parts.append(f"{self.again:,} requests queued again")
-        if self.failed:
-            parts.append(f"{self.failed:,} given up")
-        text = ", ".join(parts)
-        return f"{text} ({self.error.message})" if self.error is not None else text
 
 
 class Batches:
@@ -216,7 +81,7 @@ class Batches:
     async def queued(self, after: int, limit: int) -> list[Queued]:
         """Wanted requests that belong to no batch, in the order in which they came."""
         return await self._replies.read(
-            lambda db: _queued(
+            lambda db: read_requests(
                 db,
                 "state = 'queued' AND wanted AND id > ? ORDER BY id LIMIT ?",
                 (after, limit),
@@ -252,7 +117,7 @@ class Batches:
                 "foreign_ids, requests, answered, failed, sent_at, room FROM batches "
                 "WHERE state NOT IN ('collected', 'ended') ORDER BY created_at, rowid"
             )
-            return [_batch(*row) for row in rows]
+            return [read_batch(*row) for row in rows]
 
         return await self._replies.read(unit)
 
@@ -278,10 +143,10 @@ class Batches:
 
         def unit(db: sqlite3.Connection) -> list[Queued]:
             if places is None:
-                return _queued(db, "state = 'sent' AND batch = ? ORDER BY place", (token,))
+                return read_requests(db, "state = 'sent' AND batch = ? ORDER BY place", (token,))
             marks = ", ".join("?" * len(places))
             where = f"state = 'sent' AND batch = ? AND place IN ({marks})"
-            return _queued(db, where, (token, *places))
+            return read_requests(db, where, (token, *places))
 
         return await self._replies.read(unit)
 
@@ -375,48 +240,6 @@ class Batches:
             return {row[0]: Usage(row[1], row[2]) for row in rows}
 
         return await self._replies.read(unit)
-
-
-def _queued(db: sqlite3.Connection, where: str, values: Sequence[Any]) -> list[Queued]:
-    rows = db.execute(
-        "SELECT id, key, name, endpoint, place, request, most_input, most_output "
-        f"FROM requests WHERE {where}",
-        tuple(values),
-    )
-    return [_read(*row) for row in rows]
-
-
-def _read(
-    row: int, key: str, name: str, endpoint: str, place: int, packed: bytes, most: int, reply: int
-) -> Queued:
-    request = Request.from_json(json.loads(zlib.decompress(packed)))
-    return Queued(row, key, name, endpoint, place, request, Usage(most, reply))
-
-
-def _batch(
-    token: str,
-    name: str,
-    triage: int,
-    endpoint: str,
-    state: str,
-    vendor_id: str,
-    doubtful: int,
-    marker: str,
-    foreign_ids: str,
-    *counts: Any,
-) -> Batch:
-    return Batch(
-        token,
-        name,
-        triage,
-        endpoint,
-        BatchState(state),
-        vendor_id,
-        bool(doubtful),
-        marker,
-        tuple(json.loads(foreign_ids)),
-        *counts,
-    )
 
 
 def _file(

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from engine.errors import StoreError
-from engine.models import batches
+from engine.models.batch_rows import TABLES
 from engine.models.request import (
     Finish,
     PromptReply,
@@ -233,7 +233,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
 
     def create() -> None:
         db.execute(_TABLE)
-        for table in batches.TABLES:
+        for table in TABLES:
             db.execute(table)
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {VERSION}")

@@ -25,8 +25,9 @@ from engine.workbench import Workbench
 
 if TYPE_CHECKING:
     from engine.models.batch_desk import Desk, Standing
+    from engine.models.batch_rows import Filed
     from engine.models.batched import BatchedModel
-    from engine.models.batches import Batches, Filed
+    from engine.models.batches import Batches
     from engine.models.model import LanguageModel
 
 

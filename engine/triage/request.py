@@ -12,6 +12,16 @@ from engine.index import Index
 from engine.neuron import NeuronId
 
 
+def can_batch(choices: Choices) -> bool:
+    """Whether a run of these choices can go through batch APIs, by its models' names."""
+    from engine.models.connect import LOCAL
+    from engine.models.presets import PRESETS
+
+    providers = {name.partition(":")[0] for name in choices.models_needed().values()} - {LOCAL}
+    kinds = {PRESETS[name].kind if name in PRESETS else "compatible" for name in providers}
+    return bool(kinds) and "compatible" not in kinds
+
+
 @dataclass(frozen=True, slots=True)
 class TriageRequest:
     """What one run is to explain.

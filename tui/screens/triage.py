@@ -226,7 +226,9 @@ class TriageScreen(ModalScreen[NeuronId]):
             Choice(f"{min(SAMPLE, whole):,} random neurons of the model", f"random {SAMPLE}"),
             Choice("Other layers, neurons, or so many at random …", ""),
         ]
-        pane.dialog = Dialog(choices)
+        from engine.triage.request import can_batch
+
+        pane.dialog = Dialog(choices, can_batch=can_batch(self._engine.choices))
         self._reckon()
 
     def _in_dialog(self, event: events.Key, dialog: Dialog) -> None:
@@ -246,6 +248,9 @@ class TriageScreen(ModalScreen[NeuronId]):
         elif key in ("j", "down", "tab", "k", "up", "shift+tab"):
             by = -1 if key in ("k", "up", "shift+tab") else 1
             dialog.row = (dialog.row + by) % count
+            self._reckon()
+        elif key == "b" and dialog.can_batch:
+            dialog.batch = not dialog.batch
             self._reckon()
         elif key == "enter" and dialog.row == count - 1 and self._request is None:
             dialog.typed = dialog.choices[-1].where
@@ -281,7 +286,7 @@ class TriageScreen(ModalScreen[NeuronId]):
         choices = self._engine.choices
         try:
             layers, neurons, random, seed = where(named)
-            request = TriageRequest(layers, neurons, random, seed, choices)
+            request = TriageRequest(layers, neurons, random, seed, choices, batch=dialog.batch)
             triages = self._engine.triages()
             total, left = await triages.to_do(request)
             dialog.facts = (f"{left:,} of {total:,} neurons are left to explain.", False)
@@ -289,7 +294,7 @@ class TriageScreen(ModalScreen[NeuronId]):
                 dialog.lines = ["No language model is asked: nothing is sent or spent."]
             elif left:
                 first = next(iter(request.chosen(triages.index)))
-                estimate = await self._engine.estimate(first, choices)
+                estimate = await self._engine.estimate(first, request.priced)
                 money = ""
                 if estimate.money is not None:
                     money = f", money {left * estimate.money:.4f}"
@@ -304,7 +309,17 @@ class TriageScreen(ModalScreen[NeuronId]):
             if choices.simulator != by:
                 by += f", scored by {choices.simulator}"
             dialog.lines.append(f"Explained by {by}; c in the explorer changes that.")
-            dialog.lines.append("It runs in the background, also when the app is closed.")
+            if dialog.batch:
+                dialog.lines.append(
+                    "In batches, at half the price: each round is answered within a day, and p "
+                    "collects it here."
+                )
+            else:
+                dialog.lines.append("It runs in the background, also when the app is closed.")
+            if dialog.can_batch:
+                dialog.lines.append(
+                    f"b asks {'directly' if dialog.batch else 'through a batch'} instead."
+                )
             self._request = request
         self._pane.redraw()
 

@@ -60,6 +60,7 @@ class Dialog:
     Attributes:
         typed: While the last row is typed into.
         facts: What the run would do; the flag says that it can't.
+        can_batch: Some vendor's batch API can be asked; ``batch`` is the wish to.
     """
 
     choices: list[Choice]
@@ -67,6 +68,8 @@ class Dialog:
     typed: str | None = None
     facts: tuple[str, bool] = ("", False)
     lines: list[str] = field(default_factory=list)
+    can_batch: bool = False
+    batch: bool = False
 
 
 class TriagePane(Pane, can_focus=True):
@@ -127,6 +130,8 @@ class TriagePane(Pane, can_focus=True):
         if not text and width < MEDIUM and status is not None and not status.running:
             # Where the parts stand one above the other there is no other room for it.
             text, failed = inert(status.stored.message), bool(status.stored.message)
+            if not text and status.request.batch:
+                text = inert(status.stored.note)
         if self.typed is not None:
             shown = inert(self.typed)[-max(width - 30, 8) :]
             spans: list[Span] = [(" Filter ", palette.dim), (shown, palette.strong)]
@@ -141,7 +146,8 @@ class TriagePane(Pane, can_focus=True):
         if self.typed is not None:
             keys = [("enter", "filters"), ("esc", "leaves it")]
         elif self.dialog is not None:
-            keys = [("jk", "move"), ("enter", "starts"), ("esc", "no run")]
+            keys = [("jk", "move"), ("enter", "starts"), ("b", "batch"), ("esc", "no run")]
+            keys = keys if self.dialog.can_batch else [one for one in keys if one[0] != "b"]
         else:
             keys = [("jk", "move"), ("enter", "open")]
             if status is not None and status.running:
@@ -234,7 +240,7 @@ class TriagePane(Pane, can_focus=True):
         elif status.standing == "interrupted":
             words = f" {status.last_words}" if status.last_words else ""
             texts.append((f"Its process ended.{words} p goes on.", palette.error))
-        elif stored.note and (status.running or status.standing in ("waiting", "stopped")):
+        elif stored.note and (status.running or status.request.batch):
             texts.append((stored.note, palette.dim))
         if self.view.failures:
             neuron, message = self.view.failures[-1]
