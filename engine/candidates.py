@@ -7,7 +7,7 @@ is flattered by it, so the number that is reported comes from another split (tes
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from engine.errors import MethodError, NeuroglassError
@@ -18,7 +18,7 @@ from engine.events import (
     Explained,
     PipelineEvent,
 )
-from engine.explanation import Evidence, Explanation, Word
+from engine.explanation import Evidence, Explanation, Preparing, Word
 from engine.method import Method
 from engine.models.faults import Fault, LanguageModelError
 from engine.records import NeuronRecord, TokenMeans
@@ -53,14 +53,16 @@ async def candidates(
         if revising:
             assert best is not None
             assert method.reviser is not None
-            stream = method.reviser.revise(best, evidence)
+            stream: AsyncIterator[Preparing | Word | Explanation] = method.reviser.revise(
+                best, evidence
+            )
         else:
             stream = method.explainer.explain(evidence)
         written: Explanation | None = None
         try:
             async with closing(stream) as pieces:
                 async for piece in pieces:
-                    if isinstance(piece, Word):
+                    if isinstance(piece, Word | Preparing):
                         yield piece
                     else:
                         written = piece

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.explanation import Explanation, Word
+from engine.explanation import Explanation, Preparing, Word
 from engine.judgement import Judgement
 from engine.models.request import Usage
 from engine.neuron import NeuronId
@@ -265,6 +265,7 @@ class PipelineFailed:
 
 PipelineEvent = (
     PipelineStarted
+    | Preparing
     | Word
     | Explained
     | CandidateStarted

@@ -44,6 +44,19 @@ class Word:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Preparing:
+    """What an explainer does before its first word, where that takes a while.
+
+    Attributes:
+        text: For people, such as ``reading the explain text up to layer 3``.
+        share: Of it that is done, 0 to 1.
+    """
+
+    text: str
+    share: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
     """A sentence about a neuron, and where it came from.
@@ -86,8 +99,10 @@ class Explainer(Protocol):
         """Everything that changes its output, as JSON values."""
         ...
 
-    def explain(self, evidence: Evidence) -> AsyncIterator[Word | Explanation]:
+    def explain(self, evidence: Evidence) -> AsyncIterator[Preparing | Word | Explanation]:
         """Stream words, then exactly one :class:`Explanation`, last.
+
+        One that has to prepare itself says so first (:class:`Preparing`).
 
         Raises:
             MethodError: if the evidence is not enough to explain anything.

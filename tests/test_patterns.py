@@ -22,12 +22,13 @@ from engine.neuron import NeuronId
 from engine.patterns.contexts import smallest_contexts
 from engine.patterns.explainer import PatternSimulator
 from engine.patterns.features import Columns, features
-from engine.patterns.fit import GELU, IDENTITY, Additive
+from engine.patterns.fit import GELU, IDENTITY, Additive, Link
 from engine.patterns.groups import group
 from engine.patterns.model import Patterns
-from engine.patterns.prune import pruned
+from engine.patterns.prune import Shapes, pruned
 from engine.score import Scope
 from engine.scoring import ev_correlation
+from engine.vocabulary import Vocabulary
 
 PATTERNS = Choices(explainer="patterns", simulator="patterns", chance=False)
 
@@ -35,8 +36,6 @@ PATTERNS = Choices(explainer="patterns", simulator="patterns", chance=False)
 @pytest.fixture(scope="module")
 def vocabulary() -> Any:
     from tokenizers import Tokenizer
-
-    from engine.vocabulary import Vocabulary
 
     tokenizer = Tokenizer.from_file(str(MODEL_DIR / "tokenizer.json"))
     return tokenizer, Vocabulary.from_tokenizer(tokenizer, tokenizer.get_vocab_size())
@@ -115,6 +114,19 @@ def test_planted_rules_are_recovered(
         assert part in words, words
 
 
+def learnt(
+    texts: list[NDArray[np.int64]], inner: NDArray[np.float32], link: Link, known: Any
+) -> Patterns:
+    columns = Columns(np.unique(np.concatenate(texts)))
+    tokens = [known.decode(text) for text in texts]
+    # Embeddings that say nothing: what is found is found in the text.
+    noise = np.random.default_rng(0).standard_normal((len(columns), 16)).astype(np.float32)
+    additive = Additive(features(texts, tokens, columns), noise)
+    fitted = additive.fit(inner[:, None], link)
+    shapes = Shapes.of_tokens(known.decode(columns.seen))
+    return pruned(fitted, additive, columns, shapes, link.value(inner)[:, None])[0]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_planted_rules_are_predicted_on_unseen_text(
     kind: str, vocabulary: Any, texts: list[NDArray[np.int64]]
@@ -125,15 +137,11 @@ def test_planted_rules_are_predicted_on_unseen_text(
         values = [3.0 if rule(t[: i + 1]) else -1.0 for t in several for i in range(len(t))]
         return np.array(values, dtype=np.float32)
 
+    _, known = vocabulary
     seen, unseen = texts[::2], texts[1::2]
     inner = fires(seen)
-    columns = Columns(np.unique(np.concatenate(seen)))
-    found = features(seen, columns)
-    # Embeddings that say nothing: what is found is found in the text.
-    noise = np.random.default_rng(0).standard_normal((len(columns), 16)).astype(np.float32)
-    fitted = Additive(found, noise).fit(inner[:, None], GELU)
-    patterns = pruned(fitted, 0, found, columns, inner, GELU)
-    simulated = np.concatenate([patterns.simulate(text) for text in unseen])
+    patterns = learnt(seen, inner, GELU, known)
+    simulated = np.concatenate([patterns.simulate(text, known.decode(text)) for text in unseen])
     real = GELU.value(fires(unseen))
     correlation = ev_correlation(real, simulated)
     assert correlation is not None and correlation > 0.9, correlation
@@ -178,13 +186,13 @@ async def test_the_negative_side_is_explained_too(home: Path) -> None:
     assert isinstance(events[-1], Scored), events[-1]
 
 
+SOME = Vocabulary([b"a", b" the", b" 7", b'"', b" red", b"\n", b"(", b"`", b"x", b"\xe2"])
+
+
 def some_patterns() -> Patterns:
     ids = [np.array([1, 2, 3, 1, 2, 4, 1, 3, 3, 2] * 3)]
-    columns = Columns(np.unique(ids[0]))
-    found = features(ids, columns)
     inner = np.where(ids[0] == 2, 2.0, -1.0).astype(np.float32)
-    fitted = Additive(found, np.eye(4, dtype=np.float32)).fit(inner[:, None], IDENTITY)
-    return pruned(fitted, 0, found, columns, inner, IDENTITY)
+    return learnt(ids, inner, IDENTITY, SOME)
 
 
 @settings(max_examples=60, deadline=None)
@@ -193,13 +201,13 @@ def test_rules_survive_json_and_read_any_text(ids: list[int]) -> None:
     patterns = some_patterns()
     again = Patterns.from_json(json.loads(json.dumps(patterns.to_json())))
     tokens = np.array(ids, dtype=np.int32)
-    found = again.simulate(tokens)
+    texts = SOME.decode(tokens)
+    found = again.simulate(tokens, texts)
     assert found.shape == tokens.shape and np.isfinite(found).all()
-    np.testing.assert_allclose(found, patterns.simulate(tokens), atol=0.02)
+    np.testing.assert_allclose(found, patterns.simulate(tokens, texts), atol=0.02)
     # No token looks ahead.
-    np.testing.assert_array_equal(
-        again.simulate(tokens[: len(ids) // 2 + 1]), found[: len(ids) // 2 + 1]
-    )
+    half = len(ids) // 2 + 1
+    np.testing.assert_array_equal(again.simulate(tokens[:half], texts[:half]), found[:half])
 
 
 @pytest.mark.parametrize(
@@ -215,6 +223,11 @@ def test_rules_survive_json_and_read_any_text(ids: list[int]) -> None:
         {"sums": [], "activations": []},
         {"bias": "much"},
         {"bias": float("inf")},
+        {"unit": "inch"},
+        {"places": {"position": [1, 2]}},
+        {"places": {"elsewhere": [1] * 8}},
+        {"places": 7},
+        {"shapes": []},
     ],
 )
 def test_damaged_rules_are_refused(change: dict[str, Any]) -> None:

@@ -70,6 +70,7 @@ class Result:
     Attributes:
         words: What has streamed in so far.
         stage: What it is doing, for people; empty when it has ended.
+        preparing: What the explainer does before its first word, for people.
         failure: Message and remedy, empty while all is well.
         saved: Row in the store, None while unsaved.
         candidate: Which of several candidates the words are of; empty for a single one.
@@ -82,6 +83,7 @@ class Result:
     neuron: NeuronId
     words: list[str] = field(default_factory=list)
     stage: str = ""
+    preparing: str = ""
     failure: str = ""
     explanation: Explanation | None = None
     card: ScoreCard | None = None

@@ -1,55 +1,104 @@
-"""From fitted tables to the few entries that matter."""
+"""From fitted tables to the few entries that matter, and the curve of what they add up to."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.patterns.features import OFFSETS, Columns, Features
-from engine.patterns.fit import Fitted, Link
+from engine.patterns.features import OFFSETS, Columns
+from engine.patterns.fit import Additive, Fitted
 from engine.patterns.model import ENTRIES, Patterns, Table, fit_curve
+from engine.patterns.places import PLACES
+from engine.patterns.shapes import shape_of
+
+#: A shape's contribution is shrunk toward its table's mean as if its tokens had been seen
+#: so many times more at the mean.
+SHRINKAGE = 20.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shapes:
+    """The shapes of the tokens seen.
+
+    Attributes:
+        names: Of each shape.
+        of: int64 [V], the number of each column's shape.
+    """
+
+    names: tuple[str, ...]
+    of: NDArray[np.int64]
+
+    @classmethod
+    def of_tokens(cls, tokens: tuple[bytes, ...]) -> Shapes:
+        """Those of each column's token."""
+        names, of = np.unique([shape_of(token) for token in tokens], return_inverse=True)
+        return cls(tuple(names.tolist()), of.astype(np.int64))
+
+    def sums(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Summed over the tokens of each shape: [V, n] to [S, n]."""
+        found = np.zeros((len(self.names), values.shape[1]), dtype=np.float32)
+        np.add.at(found, self.of, values)
+        return found
 
 
 def pruned(
     fitted: Fitted,
-    neuron: int,
-    found: Features,
+    additive: Additive,
     columns: Columns,
-    inner: NDArray[np.float32],
-    link: Link,
+    shapes: Shapes,
+    real: NDArray[np.float32],
     limit: int = ENTRIES,
-) -> Patterns:
-    """One neuron's patterns.
+) -> list[Patterns]:
+    """The patterns of every neuron fitted.
 
     An entry matters by how often its token was seen there times the square of how far it
-    is from the table's mean; what is left out counts as that mean, which goes into the
-    bias.
+    is from what its shape contributes; what is left out counts as its shape.  The tables'
+    means go into the bias.
 
     Args:
-        neuron: Which column of ``fitted``.
-        inner: float32 [T], what really entered the activation function.
-        link: As it was fitted with.
-        limit: Entries to keep.
+        additive: What it was fitted by.
+        real: float32 [T, n], the activations.
+        limit: Entries to keep of each neuron.
     """
-    counts = [np.asarray(matrix.sum(0)).ravel() for matrix in found.matrices]
-    values = [table[:, neuron] for table in fitted.tables]
-    means = [float(c @ v / max(c.sum(), 1e-9)) for c, v in zip(counts, values, strict=True)]
-    # In the bag a missing token must mean nothing; elsewhere there is always one token.
-    means[-1] = 0.0
-    weights = [c * (v - m) ** 2 for c, v, m in zip(counts, values, means, strict=True)]
+    kinds = len(OFFSETS) + 1
+    bias = fitted.bias.copy()
+    values, usual, weights = [], [], []
+    for number in range(kinds):
+        value = fitted.tables[number]
+        count = additive.counts[number][:, None]
+        # In the bag a missing token must mean nothing; elsewhere there is always one.
+        mean = (count * value).sum(0) / max(float(count.sum()), 1e-9)
+        if number < kinds - 1:
+            value = value - mean
+            bias += mean
+        values.append(value)
+        usual.append(shapes.sums(count * value) / (shapes.sums(count) + np.float32(SHRINKAGE)))
+        weights.append(count * (value - usual[-1][shapes.of]) ** 2)
     every = np.concatenate(weights)
-    least = np.partition(every, -limit)[-limit] if limit < len(every) else -1.0
-    tables = []
-    for number, (weight, value, mean) in enumerate(zip(weights, values, means, strict=True)):
-        kept = np.flatnonzero((weight >= least) & (weight > 0))
-        offset = OFFSETS[number] if number < len(OFFSETS) else None
-        tables.append(Table(offset, columns.seen[kept], (value[kept] - mean).astype(np.float32)))
-    bias = float(fitted.bias[neuron]) + sum(means)
-    draft = Patterns(bias, tuple(tables), np.zeros(2, np.float32), np.zeros(2, np.float32))
-    total = np.full(len(found.ids), np.float32(bias))
-    for matrix, table in zip(found.matrices, tables, strict=True):
-        full = np.zeros(len(columns), dtype=np.float32)
-        full[columns.of(table.token_ids)] = table.values
-        total += matrix @ full
-    sums, activations = fit_curve(total, link.value(inner))
-    return Patterns(draft.bias, draft.tables, sums, activations)
+    least = np.full(every.shape[1], np.finfo(np.float32).tiny)
+    if limit < len(every):
+        least = np.maximum(np.partition(every, -limit, axis=0)[-limit], least)
+    kept = [weight >= least for weight in weights]
+    effective = [
+        np.where(keep, value, by_shape[shapes.of])
+        for keep, value, by_shape in zip(kept, values, usual, strict=True)
+    ]
+    sums = additive.sums([*effective, *fitted.tables[kinds:]], bias)
+    found = []
+    for neuron in range(len(bias)):
+        tables = []
+        for number in range(kinds):
+            rows = np.flatnonzero(kept[number][:, neuron])
+            offset = OFFSETS[number] if number < len(OFFSETS) else None
+            own = np.ascontiguousarray(values[number][rows, neuron])
+            by_shape = np.ascontiguousarray(usual[number][:, neuron])
+            tables.append(Table(offset, columns.seen[rows], own, by_shape))
+        places = {
+            name: np.ascontiguousarray(fitted.tables[kinds + i][:, neuron])
+            for i, name in enumerate(PLACES)
+        }
+        curve = fit_curve(sums[:, neuron], real[:, neuron])
+        found.append(Patterns(float(bias[neuron]), tuple(tables), shapes.names, places, *curve))
+    return found

@@ -44,6 +44,7 @@ def main() -> None:
 async def _explained(
     bench: Workbench, index: Index, neurons: Sequence[NeuronId], choices: Choices
 ) -> list[Triaged]:
+    await bench.prepare(index, neurons, choices)
     results = []
     for neuron in neurons:
         result, _ = await explained(bench.explain(index, neuron, choices, offline=True), neuron)

@@ -15,6 +15,8 @@ from engine.spending import Spending
 from engine.store import Triaged
 from engine.workbench import Workbench
 
+#: Neurons that are prepared together, and handed to a helper at a time.
+CHUNK = 16
 #: A language model that fails so often in a row will not answer the next time either.
 FAILURES_IN_A_ROW = 10
 
@@ -67,7 +69,9 @@ async def one_by_one(
         NeuroglassError: the choices can't be carried out, or the index is damaged.
     """
     in_a_row = 0
-    for neuron in neurons:
+    for number, neuron in enumerate(neurons):
+        if number % CHUNK == 0:
+            await bench.prepare(index, neurons[number : number + CHUNK], choices)
         events = bench.explain(index, neuron, choices, offline=offline, spending=spending)
         result, failure = await explained(events, neuron, tell)
         of_model = failure is not None and failure.exit_code == LanguageModelError.exit_code

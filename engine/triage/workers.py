@@ -22,10 +22,8 @@ from engine.errors import NeuroglassError
 from engine.neuron import NeuronId
 from engine.scan_process import python_path
 from engine.store import Triaged
-from engine.triage.sources import Ending
+from engine.triage.sources import CHUNK, Ending
 
-#: Neurons handed to a helper at a time: some tenths of a second of work.
-CHUNK = 16
 #: Fewer neurons than this are done before a helper has started.
 WORTH_A_PROCESS = 2 * CHUNK
 #: Answers that may wait to be taken.

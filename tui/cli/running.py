@@ -117,7 +117,11 @@ class _Printer:
                 self._end_sentence()
                 what = "revision" if revision else "candidate"
                 click.echo(f"{what} {number} of {total}", err=True)
+            case events.Preparing(text, share):
+                self._count(f"{text}: {share:.0%}")
             case events.Word(text):
+                if not self._in_sentence:
+                    self._count("")
                 click.echo(inert(text), nl=False)
                 self._in_sentence = True
             case events.CandidateScored(explanation=explanation):
@@ -256,6 +260,8 @@ def _facts(event: PipelineEvent) -> dict[str, Any]:
                 "simulator": simulator,
                 "records": records,
             }
+        case events.Preparing(text, share):
+            return {"text": text, "share": output.number(share)}
         case events.Word(text):
             return {"text": text}
         case events.CandidateStarted(number, total, revision):

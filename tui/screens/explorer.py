@@ -197,6 +197,8 @@ class Explorer(Laboratory):
                 result.judgements.append(judgement)
             case events.Spent():
                 result.spent = message.event
+            case events.Preparing(text=text, share=share):
+                result.preparing = f"{text}: {share:.0%}"
             case events.Word(text=text):
                 result.words.append(text)
             case events.Explained(explanation=explanation):

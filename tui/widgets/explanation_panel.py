@@ -130,6 +130,8 @@ def _fresh(result: Result, width: int, palette: Palette) -> Rows:
     text = explanation.text if explanation is not None else "".join(result.words)
     if text:
         rows += paragraph(text, width, palette)
+    elif result.preparing and result.running:
+        rows += paragraph(result.preparing, width, palette, quiet=True)
     if result.failure:
         lines = paragraph(result.failure, width, palette)
         rows += [[(line[0][0], palette.error)] for line in lines]
