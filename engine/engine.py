@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from engine.models.model import Capabilities
     from engine.neuron_map import NeuronMap, Quantity
     from engine.public_data.dataset import PublicDataset
+    from engine.reports import Reports
     from engine.similarity import Likeness, SimilarNeurons
     from engine.store import IndexFacts, Store
     from engine.triage import Triages
@@ -362,6 +363,12 @@ class Engine:
         from engine.exports import Exports
 
         return Exports(self.store, self._require_index(), self.index_facts())
+
+    def reports(self) -> Reports:
+        """Writing what is known of the open index's neurons as HTML files, as :meth:`exports`."""
+        from engine.reports import Reports
+
+        return Reports(self.store, self._require_index(), self.effects)
 
     def _workbench(self) -> Workbench:
         if self._opened is None:

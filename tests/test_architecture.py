@@ -86,6 +86,7 @@ def test_the_measure_itself_sees_a_heavy_import() -> None:
         "engine.public_data.export",
         "engine.public_data.names",
         "engine.records",
+        "engine.reports",
         "engine.scan",
         "engine.scan_process",
         "engine.score",

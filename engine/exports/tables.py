@@ -153,11 +153,15 @@ class Rows:
         layers = only.layers or range(self._index.n_layers)
         return [NeuronId(layer, n) for layer in layers for n in range(self._index.n_neurons)]
 
-    def explained(self) -> list[tuple[int, NeuronId]]:
-        """Row ids of the chosen explanations with their neurons, by neuron, best first."""
+    def scored(self) -> list[tuple[int, NeuronId, float | None]]:
+        """Row ids of the chosen explanations, neurons, scores; by neuron, best first."""
         return self._store.read(
             lambda db: selecting.explanations(db, self._index.model_id, self._only)
         )
+
+    def explained(self) -> list[tuple[int, NeuronId]]:
+        """The same without the scores."""
+        return [(row, neuron) for row, neuron, _ in self.scored()]
 
     def stored(self, ids: Sequence[int]) -> Iterator[StoredExplanation]:
         """Explanations by row id, in that order."""

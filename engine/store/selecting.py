@@ -53,11 +53,14 @@ _NEURONS = (
 )
 
 
-def explanations(db: sqlite3.Connection, model: str, only: Selection) -> list[tuple[int, NeuronId]]:
-    """Row ids with their neurons, by neuron, the best explanation of each first."""
+def explanations(
+    db: sqlite3.Connection, model: str, only: Selection
+) -> list[tuple[int, NeuronId, float | None]]:
+    """Row ids, neurons and scores, by neuron, the best explanation of each first."""
     query = match(only.text)
     rows = db.execute(
-        "SELECT e.explanation_id, e.layer, e.neuron_index FROM explanations_with_scores AS e "
+        "SELECT e.explanation_id, e.layer, e.neuron_index, e.ev_correlation "
+        "FROM explanations_with_scores AS e "
         "WHERE e.model_hash = :model AND e.neuron_id IN "
         f"(SELECT neurons.id FROM neurons WHERE {_NEURONS}) "
         "AND (:explainer = '' OR e.explainer = :explainer) "
@@ -69,13 +72,13 @@ def explanations(db: sqlite3.Connection, model: str, only: Selection) -> list[tu
         "e.explanation_id DESC",
         {**_values(model, only), "query": query or ""},
     )
-    found: list[tuple[int, NeuronId]] = []
+    found: list[tuple[int, NeuronId, float | None]] = []
     if only.text and not query:
         return found
-    for row, layer, index in rows:
+    for row, layer, index, score in rows:
         neuron = NeuronId(layer, index)
         if not (only.best and found and found[-1][1] == neuron):
-            found.append((row, neuron))
+            found.append((row, neuron, score))
     return found
 
 

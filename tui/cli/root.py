@@ -41,6 +41,7 @@ COMMANDS = {
     "annotate": "tui.cli.annotate",
     "record": "tui.cli.record",
     "replay": "tui.cli.replay",
+    "report": "tui.cli.report",
     "export": "tui.cli.export",
     "doctor": "tui.cli.doctor",
 }
