@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.catalogue import Catalogue, dataset_of
+from engine.errors import UsageError
+from engine.explanation import Explanation, Side
 from engine.neuron import NeuronId
 
 if TYPE_CHECKING:
@@ -72,3 +74,20 @@ def best_scores_of(catalogue: Catalogue, store: Store, layer: int) -> dict[int, 
         for index, score in dataset.published_scores(layer).items():
             found[index] = max(score, found.get(index, score))
     return found
+
+
+def words_of(catalogue: Catalogue | None, neuron: NeuronId, text: str, side: Side) -> Explanation:
+    """An explanation in the user's words; a published one, if they are the same.
+
+    Raises:
+        UsageError: the text is blank.
+    """
+    text = " ".join(text.split()).removesuffix(".")
+    if not text:
+        raise UsageError("An explanation needs at least a word.", "Write what it fires on.")
+    dataset = dataset_of(catalogue)
+    if dataset is not None and side == "positive":
+        for one in dataset.published(neuron):
+            if one.text == text:
+                return one.explanation
+    return Explanation(neuron, text, explainer="human", side=side)

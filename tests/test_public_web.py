@@ -180,28 +180,17 @@ def test_kept_files_are_whole_and_not_too_many(tmp_path: Path) -> None:
 async def test_leaving_a_neuron_stops_its_download(files: Files, tmp_path: Path) -> None:
     files.hold = threading.Event()
     dataset = dataset_at(files, tmp_path)
-    wanted = asyncio.create_task(dataset.prepare(NEURON))
-    ahead = NeuronId(0, 2)
-    dataset.load_ahead([ahead, NEURON])
+    shown = asyncio.create_task(dataset.prepare(NEURON))
+    ahead = asyncio.create_task(dataset.prepare(NEURON))
     while len(files.asked) < 5:
         await asyncio.sleep(0.01)
-    dataset.load_ahead([])  # what is wanted goes on, though nobody loads it ahead any more
+    ahead.cancel()
     await asyncio.sleep(0.01)
-    assert not wanted.done()
-    wanted.cancel()
+    assert not shown.done()  # one of two who wait for it left: it goes on
+    shown.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await wanted
+        await shown
     begun = time.monotonic()
     await dataset.close()
     assert time.monotonic() - begun < 3 and not dataset.at_hand(NEURON)
-
-
-async def test_neighbours_are_loaded_ahead(files: Files, tmp_path: Path) -> None:
-    dataset = dataset_at(files, tmp_path)
-    dataset.load_ahead([NEURON, NeuronId(1, 6), NeuronId(0, 7)])
-    for _ in range(500):
-        await asyncio.sleep(0.01)
-        if dataset.at_hand(NEURON) and dataset.at_hand(NeuronId(0, 7)):
-            break
-    assert dataset.neuron(NeuronId(0, 7)).records
-    await dataset.close()
+    assert set(files.asked.values()) == {1}

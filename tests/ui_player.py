@@ -89,6 +89,7 @@ def play(tmp_path: Path, snapshot: SnapshotAssertion) -> Play:
         *,
         scanned: bool = True,
         index: Path | None = None,
+        source: str | None = None,
         scan_events: Sequence[ScanEvent] = (),
         words: int | None = None,
         loading: bool = False,
@@ -100,7 +101,7 @@ def play(tmp_path: Path, snapshot: SnapshotAssertion) -> Play:
             write_pointer(home, FOLDER)
 
         async def factory() -> Engine:
-            engine = await PacedEngine.open(home, index=index)
+            engine = await PacedEngine.open(home, index=index, source=source)
             assert isinstance(engine, PacedEngine)
             engine.scan_events, engine.words = scan_events, words
             engine.loading = loading
@@ -140,7 +141,7 @@ async def settled(pilot: Pilot[object]) -> None:
         paced = engine is not None and engine.words is not None
         busy = names & (BUSY - {"explain"} if paced else BUSY)
         if engine is not None and engine.loading:
-            busy -= {"effects", "prompt"}
+            busy -= {"effects", "prompt", "read"}
         quiet = 0 if busy else quiet + 1
         if quiet >= 12:
             return

@@ -156,6 +156,9 @@ class NeuroglassApp(App[object]):
         if self.jobs.scanning:
             await self.jobs.stop_scan()
             return
+        if self.engine.dataset is not None:
+            self.explorer.say("These neurons are published: there is nothing to scan.")
+            return
         request = self._request()
         if request is None:
             self.explorer.say("The index is complete.")

@@ -116,7 +116,10 @@ class Jobs:
             if text is None:
                 stream = engine.explain(neuron)
             else:
-                stream = engine.score(engine.written(neuron, text, side=engine.choices.side))
+                from engine.known import words_of
+
+                words = words_of(engine.catalogue, neuron, text, engine.choices.side)
+                stream = engine.score(words)
             async with aclosing(stream) as events:
                 async for event in events:
                     self._post(ExplainMoved(neuron, event))

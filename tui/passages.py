@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from engine.index import Index
+    from engine.catalogue import Catalogue
     from engine.records import ActivationRecord
     from engine.score import ScoredRecord
     from engine.store import StoredSimulation
@@ -54,7 +54,11 @@ class Passage:
 
     def peak(self, *, negative: bool = False) -> int:
         """Position of the strongest token."""
-        return int(self.values.argmin() if negative else self.values.argmax())
+        import numpy as np
+
+        if np.isnan(self.values).all():
+            return 0
+        return int(np.nanargmin(self.values) if negative else np.nanargmax(self.values))
 
 
 def from_record(record: ActivationRecord) -> Passage:
@@ -86,13 +90,19 @@ def from_scored(record: ScoredRecord) -> Passage:
     )
 
 
-def from_stored(record: StoredSimulation, vocabulary: Vocabulary) -> Passage:
-    """A held-out record as it was saved."""
+def from_stored(record: StoredSimulation, vocabulary: Vocabulary | None) -> Passage:
+    """A held-out record as it was saved.
+
+    Args:
+        vocabulary: Has the exact bytes of the tokens; without one their text stands in.
+    """
     return Passage(
         window=record.window,
         document=inert(record.document_name),
         offset=record.offset,
-        tokens=vocabulary.decode(record.token_ids),
+        tokens=tuple(token.encode("utf-8", "replace") for token in record.tokens)
+        if vocabulary is None
+        else vocabulary.decode(record.token_ids),
         values=record.activations,
         expected=record.expected,
         normalised=record.scale.startswith("simulated"),
@@ -103,7 +113,7 @@ def from_stored(record: StoredSimulation, vocabulary: Vocabulary) -> Passage:
 
 
 def passages_of(
-    view: NeuronView, group: str, result: Result | None, index: Index | None
+    view: NeuronView, group: str, result: Result | None, index: Catalogue | None
 ) -> list[Passage]:
     """The passages of a group; of the held-out one, the fresh result's or the saved one's."""
     from engine.records import Group
@@ -114,7 +124,10 @@ def passages_of(
         return [from_scored(record) for record in result.records]
     if index is None:
         return []
-    return [from_stored(record, index.vocabulary) for record in view.held_out]
+    from engine.index import Index
+
+    vocabulary = index.vocabulary if isinstance(index, Index) else None
+    return [from_stored(record, vocabulary) for record in view.held_out]
 
 
 def counts_of(view: NeuronView, result: Result | None) -> dict[str, int]:
@@ -146,7 +159,7 @@ def levels(values: Floats, extreme: float) -> list[int]:
     """
     import numpy as np
 
-    if extreme == 0:
+    if not abs(extreme) > 0:  # zero, or not known
         return np.where(np.isnan(values), MISSING, 0).tolist()
     share = np.clip(np.nan_to_num(values.astype(np.float64), nan=0.0) / extreme, 0, 1)
     place = share if extreme < 0 else 0.05 + 0.95 * np.log10(1 + 9 * share)

@@ -7,7 +7,7 @@ engine, which the first paint has no time for.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 from engine.neuron import NeuronId
 
 if TYPE_CHECKING:
+    from engine.catalogue import Catalogue
     from engine.events import Spent
     from engine.explanation import Explanation
-    from engine.index import Index, LayerStatistics
+    from engine.index import LayerStatistics
     from engine.judgement import Judgement
+    from engine.public_data.shapes import PublicNeuron
     from engine.records import NeuronRecord, TokenMeans
     from engine.score import ScoreCard, ScoredRecord
     from engine.store import Annotation, StoredExplanation, StoredSimulation
@@ -108,53 +110,76 @@ class Result:
 
 @dataclass(slots=True)
 class LayerView:
-    """One layer as the list shows it."""
+    """One layer as the list shows it.
+
+    Attributes:
+        scores: The best of each neuron.
+        present: The neurons there are, rising.
+        grows: Whether columns and scores fill while neurons are loaded: those of a
+            published dataset do.
+    """
 
     layer: int
     statistics: LayerStatistics
-    scores: Mapping[int, float]
+    scores: dict[int, float]
     annotations: Mapping[int, Annotation]
+    present: Sequence[int]
+    grows: bool = False
 
 
 @dataclass(slots=True)
 class NeuronView:
-    """One neuron as the panes show it; read in one go from index and store."""
+    """One neuron as the panes show it; read in one go from index and store.
+
+    Attributes:
+        public: What a published dataset has beside; None for an index.
+        caveats: What a score on these excerpts is subject to.
+    """
 
     record: NeuronRecord
     means: TokenMeans
     saved: Sequence[StoredExplanation]
     held_out: Sequence[StoredSimulation]
     annotation: Annotation | None
+    public: PublicNeuron | None = None
+    caveats: Sequence[str] = ()
 
 
-def read_layer(index: Index, store: object, layer: int) -> LayerView:
+def read_layer(index: Catalogue, store: object, layer: int) -> LayerView:
     """Read a layer's columns, best scores and annotations (a few milliseconds)."""
+    from engine.catalogue import dataset_of
+    from engine.known import best_scores_of
     from engine.store import Store
 
     assert isinstance(store, Store)
     return LayerView(
         layer,
         index.layer(layer),
-        store.best_scores(index.model_id, layer),
+        best_scores_of(index, store, layer),
         store.annotations(index.model_id, layer),
+        index.present(layer),
+        dataset_of(index) is not None,
     )
 
 
 def read_neuron(
-    index: Index, store: object, neuron: NeuronId, preferred: int | None = None
+    index: Catalogue, store: object, neuron: NeuronId, preferred: int | None = None
 ) -> NeuronView:
-    """Read everything about one neuron (a few milliseconds).
+    """Read everything about one prepared neuron (a few milliseconds).
 
     Args:
         preferred: The saved explanation to put first; None for the best.
     """
+    from engine.catalogue import dataset_of
+    from engine.known import explanations_of, scored_records_of
     from engine.store import Store
 
     assert isinstance(store, Store)
-    saved = store.explanations(index.model_id, neuron)
+    saved = explanations_of(index, store, neuron)
+    dataset = dataset_of(index)
     saved.sort(key=lambda one: one.id != preferred)
     best = saved[0] if saved else None
-    held_out = store.card(best.id) if best is not None and best.scores else []
+    held_out = scored_records_of(index, store, best) if best is not None else []
     annotations = store.annotations(index.model_id, neuron.layer)
     return NeuronView(
         index.neuron(neuron),
@@ -162,6 +187,8 @@ def read_neuron(
         saved,
         held_out,
         annotations.get(neuron.index),
+        None if dataset is None else dataset.public(neuron),
+        () if dataset is None else dataset.caveats,
     )
 
 
@@ -171,24 +198,45 @@ def ordered(view: LayerView, sort: Sort, pinned: Iterable[int] = ()) -> list[int
     Args:
         pinned: Neurons with an unsaved result, which count as explained.
     """
-    columns = view.statistics
-    count = len(columns.maximum)
+    columns, there = view.statistics, view.present
     if sort is Sort.STRONGEST:
-        return [int(i) for i in (-columns.maximum).argsort(kind="stable")]
+        # What is not known comes last, as NaN does here.
+        order = (-columns.maximum).argsort(kind="stable").tolist()
+        return order if len(there) == len(order) else sorted(there, key=_places(order))
     if sort is Sort.SPARSEST:
         # A neuron that never fires is not sparse but dead: those come last.
         shares = columns.fraction_active.tolist()
-        return sorted(range(count), key=lambda i: (shares[i] <= 0, shares[i]))
+        return sorted(there, key=lambda i: (not shares[i] > 0, shares[i] if shares[i] > 0 else 0))
     if sort is Sort.EXPLAINED:
         waiting = set(pinned)
         return sorted(
-            range(count),
+            there,
             key=lambda i: (i not in view.scores and i not in waiting, -view.scores.get(i, -1.0)),
         )
     if sort is Sort.STARRED:
         stars = {i for i, note in view.annotations.items() if note.starred}
-        return sorted(range(count), key=lambda i: i not in stars)
-    return list(range(count))
+        return sorted(there, key=lambda i: i not in stars)
+    return list(there)
+
+
+def neuron_beside(index: Catalogue, neuron: NeuronId, by: int) -> NeuronId:
+    """The neuron of the same index, or the one nearest to it, ``by`` layers away.
+
+    Layers without neurons, which a part of a dataset has, are passed over.
+    """
+    layer = neuron.layer
+    for _ in range(index.n_layers):
+        layer = (layer + by) % index.n_layers
+        there = index.present(layer)
+        if there:
+            near = min(there, key=lambda i: abs(i - neuron.index))
+            return NeuronId(layer, near)
+    return neuron
+
+
+def _places(order: Sequence[int]) -> Callable[[int], int]:
+    places = {index: place for place, index in enumerate(order)}
+    return places.__getitem__
 
 
 @dataclass(slots=True)

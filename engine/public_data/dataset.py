@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
 #: Neurons that stay in memory, about a megabyte each.
 IN_MEMORY = 48
-#: Neurons that are loaded ahead at the same time.
-AHEAD = 2
 CAVEATS = (
     "The files don't say which document an excerpt is from: excerpts of one document may be "
     "both explained from and scored on.",
@@ -94,7 +91,6 @@ class PublicDataset:
         self._waiting: Counter[NeuronId] = Counter()
         self._columns: dict[int, LayerStatistics] = {}
         self._scores: dict[int, dict[int, float]] = {}
-        self._ahead: asyncio.Task[None] | None = None
 
     # -- which neurons there are
 
@@ -223,25 +219,9 @@ class PublicDataset:
         if best is not None:
             self.published_scores(neuron.layer)[neuron.index] = best
 
-    def load_ahead(self, neurons: Iterable[NeuronId]) -> None:
-        """Load some neurons in the background, in place of those asked for before."""
-        if self._ahead is not None:
-            self._ahead.cancel()
-        self._ahead = asyncio.create_task(self._load_ahead(list(neurons)), name="ahead")
-
-    async def _load_ahead(self, neurons: Sequence[NeuronId]) -> None:
-        gate = asyncio.Semaphore(AHEAD)
-
-        async def one(neuron: NeuronId) -> None:
-            async with gate:
-                with suppress(NeuroglassError):
-                    await self.prepare(neuron)
-
-        await asyncio.gather(*(one(neuron) for neuron in neurons if neuron not in self._kept))
-
     async def close(self) -> None:
         """Stop loading, let go of connections."""
-        tasks = [*self._loading.values(), *([self._ahead] if self._ahead else [])]
+        tasks = list(self._loading.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -32,8 +32,8 @@ from tui.widgets.pane import Line, Pane, Span, TooSmall
 from tui.widgets.prompt import BottomLine
 
 if TYPE_CHECKING:
+    from engine.catalogue import Catalogue
     from engine.engine import Engine
-    from engine.index import Index
     from tui.app import NeuroglassApp
 
 PANES = ("list", "heat", "panel")
@@ -52,9 +52,9 @@ class Browser(Screen[None]):
         self.session = Session()
         self.layer_view: LayerView | None = None
         self.neuron_view: NeuronView | None = None
-        self._index: Index | None = None
+        self._index: Catalogue | None = None
         self._order: list[int] = []
-        self._feed = Feed(self, self._show, self._fail, self._neighbours)
+        self._feed = Feed(self, self._show, self._fail, self._neighbours, self._blank)
         self._scan_text: list[Span] | None = None
         self._remark = ("", False)
         self._before = "list"
@@ -137,6 +137,27 @@ class Browser(Screen[None]):
         self.neuron_view = neuron
         self._draw_neuron(keep_cursor=same)
 
+    def _blank(self, layer: LayerView, neuron: NeuronId, error: NeuroglassError | None) -> None:
+        """A neuron that is being loaded, or could not be: nothing else's excerpts stay."""
+        if layer is not self.layer_view:
+            self.layer_view = layer
+            self._sort_list()
+        else:
+            self._draw_list()
+        self.neuron_view = None
+        lines = [f"Loading neuron {neuron} …"]
+        if error is not None:
+            lines = [inert(line) for line in (error.message, error.remedy) if line]
+        self._panel.show(None, None)
+        self._heatmap.show((), 0, message=lines, failed=error is not None)
+        self.query_one(Legend).show(0)
+        self.query_one(GroupTabs).show("", {})
+        palette = self._app.palette
+        name: list[Span] = [(" " * 8, palette.text), ("Neuron ", palette.dim)]
+        self.query_one("#title", Line).show([*name, (str(neuron), palette.strong)], [])
+        self._remark = ("", False)
+        self._draw_status()
+
     def _neighbours(self) -> list[NeuronId]:
         """What the next keys are likely to ask for."""
         found = (self._list.neighbour(by) for by in (1, -1, 2, -2, 3))
@@ -181,7 +202,11 @@ class Browser(Screen[None]):
         passages = passages_of(view, group.key, result, self._index)
         statistics = view.record.statistics
         extreme = statistics.minimum if group.key == "bottom" else statistics.maximum
+        extreme = extreme if extreme == extreme else 0.0  # a published one may not be known
         missing: tuple[str, ...] = ("Nothing here: the scan kept no such window.",)
+        if view.public is not None:
+            missing = ("Nothing here: the files have no such excerpt.",)
+            missing += tuple(inert(problem) for problem in view.public.problems)
         if group.key == HELD_OUT:
             missing = ("Not scored yet.", "e explains the neuron and scores it on held-out text.")
         self._heatmap.show(
@@ -207,7 +232,7 @@ class Browser(Screen[None]):
         spans.append((str(view.record.neuron), style + palette.strong.without_color))
         if view.annotation is not None and view.annotation.starred:
             spans.append((" ★", palette.accent))
-        spans.append((f"   max {statistics.maximum:.2f}", palette.dim))
+        spans.append((f"   max {sessions.number(statistics.maximum)}", palette.dim))
         self.query_one("#title", Line).show(
             spans, [(f"{count} {description} ", palette.faint)] if count else []
         )
@@ -304,14 +329,14 @@ class Browser(Screen[None]):
     def action_layer(self, by: int) -> None:
         """Go to a neighbouring layer, to the neuron of the same index."""
         if self._index is not None:
-            layer = (self.session.neuron.layer + by) % self._index.n_layers
-            self.choose(NeuronId(layer, self.session.neuron.index))
+            self.choose(sessions.neuron_beside(self._index, self.session.neuron, by))
 
     def action_random(self) -> None:
         """Go to a random neuron."""
         if self._index is not None:
-            layer = random.randrange(self._index.n_layers)
-            self.choose(NeuronId(layer, random.randrange(self._index.n_neurons)))
+            layers = [n for n in range(self._index.n_layers) if self._index.present(n)]
+            layer = random.choice(layers)
+            self.choose(NeuronId(layer, random.choice(self._index.present(layer))))
 
     def action_sort(self) -> None:
         """Sort the list by the next column."""

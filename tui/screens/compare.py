@@ -44,6 +44,11 @@ class Entry:
     judgements: Sequence[Judgement]
     tokens: int
 
+    @property
+    def published(self) -> bool:
+        """Whether it came with a dataset, and so can't be deleted."""
+        return self.id is not None and self.id < 0
+
 
 def entries(view: NeuronView, result: Result | None) -> list[Entry]:
     """The unsaved one first, then the saved ones in their order."""
@@ -68,6 +73,8 @@ def entries(view: NeuronView, result: Result | None) -> list[Entry]:
     for one in view.saved:
         model = str(one.settings.get("model") or "")
         parts = [one.explainer, model, one.simulator or "not scored", one.split or ""]
+        if one.id < 0:
+            parts = ["published", "scored by its authors" if one.scores else "not scored"]
         found.append(
             Entry(
                 one.id,
@@ -142,6 +149,8 @@ class ComparePane(Pane, can_focus=True):
         style: Style = palette.accent if here else palette.dim
         mark = "▸" if here else " "
         name = "not saved" if entry.id is None else f"#{entry.id}"
+        if entry.published:
+            name = "in the files"
         rows: Rows = [[(f"{mark}{name}  ", style), (inert(entry.by), palette.faint)]]
         rows += paragraph(entry.text, width - 1, palette)
         names = {"top-and-random": "score", "random-only": "random only"}
@@ -218,7 +227,8 @@ class CompareScreen(ModalScreen[int]):
 
     def _delete(self) -> None:
         pane = self._pane
-        if pane.entries[pane.current].id is None:
+        entry = pane.entries[pane.current]
+        if entry.id is None or entry.published:
             return
         if not pane.asked:
             pane.asked = True

@@ -17,9 +17,9 @@ from tui.widgets import status
 from tui.widgets.prompt import BottomLine
 
 if TYPE_CHECKING:
+    from engine.catalogue import Catalogue
     from engine.choices import Choices
     from engine.engine import Engine
-    from engine.index import Index
 
 
 class Explorer(Laboratory):
@@ -37,8 +37,8 @@ class Explorer(Laboratory):
 
     @on(EngineOpened)
     def _engine_opened(self, message: EngineOpened) -> None:
-        if message.engine.index is not None:
-            self._take(message.engine.index)
+        if message.engine.catalogue is not None:
+            self._take(message.engine.catalogue)
         else:
             self._heatmap.show((), 0, message=self._app.waiting_text())
         self.draw_top()
@@ -48,15 +48,17 @@ class Explorer(Laboratory):
         self._take(message.index)
         self.draw_top()
 
-    def _take(self, index: Index) -> None:
+    def _take(self, index: Catalogue) -> None:
         engine = self.engine
         assert engine is not None
         first, self._index = self._index is None, index
         if first:
             self._draw_footer()
         here = self.session.neuron
-        if here.layer >= index.n_layers or here.index >= index.n_neurons:
-            self.session.neuron = NeuronId(0, 0)
+        if here.layer >= index.n_layers or here.index not in index.present(here.layer):
+            layers = (n for n in range(index.n_layers) if index.present(n))
+            layer = next(layers, 0)
+            self.session.neuron = NeuronId(layer, next(iter(index.present(layer)), 0))
             self._feed.want(self.session.neuron)
         self._feed.open(engine, index)
         self._feed.again()
@@ -145,7 +147,9 @@ class Explorer(Laboratory):
         """Ask for an explanation of the user's own."""
         if self.neuron_view is not None and not self._busy():
             self._before = self._pane
-            self._status.ask_text("write", f"What {self.session.neuron} fires on:")
+            # A published sentence is what one scores again; it can be changed first.
+            known = next((one.text for one in self.neuron_view.saved if one.id < 0), "")
+            self._status.ask_text("write", f"What {self.session.neuron} fires on:", known)
 
     def action_choices(self) -> None:
         """Choose how to explain and score."""

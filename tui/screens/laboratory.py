@@ -9,9 +9,16 @@ from tui.screens.browser import Browser
 class Laboratory(Browser):
     """Opens the effects screen, the prompt lab and the triage."""
 
+    def _lacks_model(self) -> bool:
+        """Whether there are published neurons alone; says so."""
+        lacks = self.engine is not None and self.engine.dataset is not None
+        if lacks:
+            self.say("Published neurons have no model behind them.")
+        return lacks
+
     def action_effects(self) -> None:
         """Show what the neuron reads and writes by its weights, and what is like it."""
-        if self.engine is None or self.neuron_view is None:
+        if self.engine is None or self.neuron_view is None or self._lacks_model():
             return
         from tui.screens.effects import EffectsScreen
 
@@ -19,7 +26,7 @@ class Laboratory(Browser):
 
     def action_prompt(self) -> None:
         """Type a text, watch the neuron on it, take it away, turn it up."""
-        if self.engine is None or self.neuron_view is None:
+        if self.engine is None or self.neuron_view is None or self._lacks_model():
             return
         from tui.screens.prompt_lab import PromptScreen
 
@@ -33,7 +40,7 @@ class Laboratory(Browser):
 
     def action_triage(self) -> None:
         """Explain a layer or the whole model in the background; rank what is explained."""
-        if self.engine is None or self.neuron_view is None:
+        if self.engine is None or self.neuron_view is None or self._lacks_model():
             return
         from tui.screens.triage import TriageScreen
 

@@ -84,9 +84,13 @@ class ExplanationPanel(Pane, can_focus=True):
         result, view = self._result, self._view
         assert view is not None
         if result is not None:
-            return _fresh(result, width, palette)
+            rows = _fresh(result, width, palette)
+            return rows + (_caveats(view, width, palette) if result.card is not None else [])
         if view.saved:
-            return _stored(view.saved[0], width, palette)
+            rows = _stored(view.saved[0], width, palette)
+            # The published score stands for itself; ours are on the same excerpts.
+            ours = view.saved[0].id >= 0 and bool(view.saved[0].scores)
+            return rows + (_caveats(view, width, palette) if ours else [])
         return [
             *heading("Explanation", "", width, palette),
             [(" None yet. ", palette.dim), ("e", palette.accent), (" explains.", palette.dim)],
@@ -205,12 +209,23 @@ def judged(judgements: Sequence[Judgement], width: int, palette: Palette) -> Row
     return rows
 
 
+def _caveats(view: NeuronView, width: int, palette: Palette) -> Rows:
+    rows: Rows = []
+    for caveat in view.caveats:
+        rows += paragraph(caveat, width, palette, quiet=True)
+    return [[], *rows] if rows else []
+
+
 def _stored(stored: StoredExplanation, width: int, palette: Palette) -> Rows:
-    rows = heading("Explanation", f"saved {stored.created_at[:10]}", width, palette)
+    published = stored.id < 0
+    when = "published" if published else f"saved {stored.created_at[:10]}"
+    rows = heading("Explanation", when, width, palette)
     rows += paragraph(stored.text, width, palette)
     if not stored.scores:
         return [*rows, [(" Not scored.", palette.dim)]]
     by = f" by {inert(stored.simulator or 'unknown')}, {stored.split} split"
+    if published:
+        by = " as published, by its authors"
     return [
         *rows,
         [],

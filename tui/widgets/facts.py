@@ -9,6 +9,7 @@ from rich.cells import cell_len, set_cell_size
 from engine.glyphs import exact
 from tui.session import NeuronView, number
 from tui.theme import Palette
+from tui.widgets.related import problems, related
 from tui.widgets.rows import Rows, fact, heading, histogram
 
 if TYPE_CHECKING:
@@ -20,8 +21,10 @@ TOP_TOKENS = 12
 def facts(view: NeuronView, width: int, palette: Palette) -> Rows:
     """Rows of the facts section."""
     statistics = view.record.statistics
-    return [
-        *heading("Statistics", f"{statistics.tokens:,} tokens", width, palette),
+    covered = f"{statistics.tokens:,} tokens" if statistics.tokens else "published"
+    share = statistics.fraction_active
+    rows = [
+        *heading("Statistics", covered, width, palette),
         fact("max", number(statistics.maximum), palette, f"min {number(statistics.minimum)}"),
         fact(
             "mean", number(statistics.mean, 3), palette, f"sd {number(statistics.variance**0.5, 3)}"
@@ -32,11 +35,14 @@ def facts(view: NeuronView, width: int, palette: Palette) -> Rows:
             palette,
             f"kurt {number(statistics.kurtosis, 0)}",
         ),
-        fact("active", f"{statistics.fraction_active:.1%}", palette, "above zero"),
+        fact("active", f"{share:.1%}" if share == share else "–", palette, "above zero"),
         *_distribution(statistics, width, palette),
         [],
         *_top_tokens(view.means, width, palette),
     ]
+    if view.public is not None:
+        rows += [*related(view.public, width, palette), *problems(view.public, width, palette)]
+    return rows
 
 
 def _distribution(statistics: NeuronStatistics, width: int, palette: Palette) -> Rows:
@@ -59,9 +65,10 @@ def _distribution(statistics: NeuronStatistics, width: int, palette: Palette) ->
 
 
 def _top_tokens(means: TokenMeans, width: int, palette: Palette) -> Rows:
-    rows: Rows = heading("Top tokens", "mean     n", width, palette)
+    rows: Rows = heading("Top tokens", "mean     n" if means.complete else "mean", width, palette)
     order = means.means.argsort()[::-1][:TOP_TOKENS]
-    room = width - 17
+    # A published table has no counts.
+    room = width - (17 if means.complete else 12)
     for place in order.tolist():
         text = exact(means.texts[place])
         if cell_len(text) > room:
@@ -71,7 +78,7 @@ def _top_tokens(means: TokenMeans, width: int, palette: Palette) -> Rows:
             [
                 (f" {text}", palette.text),
                 (f"{float(means.means[place]):>9.2f}", palette.text),
-                (f"{int(means.counts[place]):>6,} ", palette.dim),
+                (f"{int(means.counts[place]):>6,} " if means.complete else " ", palette.dim),
             ]
         )
     return rows if len(rows) > 1 else []

@@ -296,6 +296,8 @@ class Heatmap(Pane, can_focus=True):
             before = f"r {number(passage.correlation)} · {passage.role} · "
             if passage.failure:
                 before = f"{passage.failure} · {before}"
+        if not passage.document:  # published excerpts don't say where they are from
+            return before.removesuffix(" · ")
         after = f" · {passage.offset:,}"
         room = max(self._width - GUTTER - 2 - cell_len(before) - len(after), 8)
         name = passage.document

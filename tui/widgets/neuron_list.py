@@ -16,6 +16,12 @@ _HEAD = 3
 ONE_FRAME = 0.012  # seconds; reading a neuron takes about 4 ms
 
 
+def _share(percent: float) -> str:
+    if percent != percent:
+        return "–"
+    return f"{percent:.1f}" if percent >= 0.05 or not percent else "<0.1"
+
+
 class NeuronList(Pane, can_focus=True):
     """Index, strongest activation, share of active tokens, best score, star, unsaved mark."""
 
@@ -51,7 +57,7 @@ class NeuronList(Pane, can_focus=True):
         last_layer: int,
     ) -> None:
         """Show a layer in an order, with the cursor on neuron ``index``."""
-        if view is not self._view:
+        if view is not self._view or view.grows:
             self._columns = (
                 view.statistics.maximum.tolist(),
                 view.statistics.fraction_active.tolist(),
@@ -175,7 +181,7 @@ class NeuronList(Pane, can_focus=True):
         text = self._columns_of(
             str(index),
             number(maximum, 2 if maximum < 100 else 1),
-            f"{percent:.1f}" if percent >= 0.05 or not percent else "<0.1",
+            _share(percent),
             "" if score is None else number(score),
             "",
         )

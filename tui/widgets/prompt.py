@@ -51,9 +51,9 @@ class BottomLine(Pane, can_focus=True):
         self.screen.set_focus(self, scroll_visible=False)
         self.redraw()
 
-    def ask_text(self, about: str, text: str) -> None:
-        """Ask for a line of text."""
-        self._about, self._text, self._answers, self._typed = about, text, {}, ""
+    def ask_text(self, about: str, text: str, typed: str = "") -> None:
+        """Ask for a line of text; ``typed`` stands there already."""
+        self._about, self._text, self._answers, self._typed = about, text, {}, inert(typed)
         self.screen.set_focus(self, scroll_visible=False)
         self.redraw()
 

@@ -14,11 +14,11 @@ from tui.theme import Palette
 from tui.widgets.pane import Span, width_of
 
 if TYPE_CHECKING:
+    from engine.catalogue import Catalogue
     from engine.events import ScanProgress
-    from engine.index import Index
 
 
-def title(index: Index | None, palette: Palette) -> list[Span]:
+def title(index: Catalogue | None, palette: Palette) -> list[Span]:
     """Left part of the top line."""
     spans: list[Span] = [(" neuroglass", palette.strong)]
     if index is not None:
@@ -38,10 +38,14 @@ def scanning(progress: ScanProgress, palette: Palette) -> list[Span]:
     return [*spans, (" ", palette.text)]
 
 
-def resting(index: Index | None, palette: Palette) -> list[Span]:
+def resting(index: Catalogue | None, palette: Palette) -> list[Span]:
     """What the top line says while nothing runs."""
+    from engine.index import Index
+
     if index is None:
         return [("no index ", palette.dim)]
+    if not isinstance(index, Index):
+        return [("published neurons · no model ", palette.dim)]
     if index.complete:
         text = f"index complete · {index.windows_scanned:,} windows "
         return [(text, palette.dim)]
@@ -67,7 +71,7 @@ def token_status(
     more = (
         f"  token {token + 1}/{len(passage.tokens)}",
         _share_above(view, value),
-        f"  {passage.offset + token:,} in {passage.document}",
+        f"  {passage.offset + token:,} in {passage.document}" if passage.document else "",
     )
     for text in more:
         if width_of(spans) + cell_len(text) < width:
