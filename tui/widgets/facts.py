@@ -68,7 +68,7 @@ def _top_tokens(means: TokenMeans, width: int, palette: Palette) -> Rows:
     rows: Rows = heading("Top tokens", "mean     n" if means.complete else "mean", width, palette)
     order = means.means.argsort()[::-1][:TOP_TOKENS]
     # A published table has no counts.
-    room = width - (17 if means.complete else 12)
+    room = width - (17 if means.complete else 11)
     for place in order.tolist():
         text = exact(means.texts[place])
         if cell_len(text) > room:

@@ -37,7 +37,7 @@ def related(public: PublicNeuron, width: int, palette: Palette) -> Rows:
             rows += [[], *heading(title, "weight", width, palette)]
             rows += [
                 [
-                    (f" {neuron!s:<{width - 12}}", palette.text),
+                    (f" {neuron!s:<{width - 11}}", palette.text),
                     (f"{number(weight):>9} ", palette.text),
                 ]
                 for neuron, weight in neurons[:NEURONS]
@@ -49,7 +49,7 @@ def _tokens(title: str, listed: TokenList, width: int, palette: Palette) -> Rows
     if not listed.tokens:
         return []
     rows: Rows = [[], *heading(title, "weight", width, palette)]
-    room = width - 12
+    room = width - 11
     for token, weight in list(zip(listed.tokens, listed.values, strict=True))[:TOKENS]:
         text = exact(token.encode("utf-8", "replace"))
         if cell_len(text) > room:
