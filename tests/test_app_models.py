@@ -52,7 +52,7 @@ def small_home(tmp_path: Path, loopback: Loopback) -> Path:
 @asynccontextmanager
 async def at_neuron(home: Path) -> AsyncIterator[tuple[NeuroglassApp, Pilot[object]]]:
     async with running(home) as (app, pilot):
-        await pilot.press("g", *str(NEURON), "enter")
+        await pilot.press(":", *str(NEURON), "enter")
         await until(pilot, lambda: "Neuron 1:1" in screen_text(app))
         yield app, pilot
 

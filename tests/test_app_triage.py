@@ -37,7 +37,7 @@ async def test_a_layer_is_explained_and_a_neuron_opened(small_home: Path) -> Non
     async with running(small_home) as (app, pilot):
         await pilot.press("T")
         await until(pilot, lambda: "No run yet." in screen_text(app))
-        await pilot.press("n")
+        await pilot.press("N")
         await until(pilot, lambda: f"{NEURONS} of {NEURONS} neurons are left" in screen_text(app))
         await pilot.press("enter")
         await until(pilot, lambda: "finished" in screen_text(app), 60)
@@ -69,7 +69,7 @@ async def test_a_batch_is_sent_and_collected(
     async with running(small_home) as (app, pilot):
         assert isinstance(app.engine, Engine)
         await app.engine.remember(chosen)
-        await pilot.press("T", "n", "j", "j", "j", "enter", *"1:3", "enter")
+        await pilot.press("T", "N", "j", "j", "j", "enter", *"1:3", "enter")
         await until(pilot, lambda: "1 of 1 neurons are left" in screen_text(app))
         await until(pilot, lambda: "b asks through a batch" in screen_text(app))
         await pilot.press("b")
@@ -89,14 +89,14 @@ async def test_a_batch_is_sent_and_collected(
 
 async def test_a_run_outlives_the_app_and_is_stopped_in_the_next(home: Path) -> None:
     async with running(home) as (app, pilot):
-        await pilot.press("T", "n", "j")
+        await pilot.press("T", "N", "j")
         await until(pilot, lambda: "6,144 of 6,144 neurons are left" in screen_text(app))
         await pilot.press("enter")
         await until(pilot, lambda: "running" in screen_text(app))
     async with running(home) as (app, pilot):
         await pilot.press("T")
         await until(pilot, lambda: "running" in screen_text(app) and "/s" in screen_text(app), 60)
-        await pilot.press("n")
+        await pilot.press("N")
         assert "A run is under way" in screen_text(app)
         await pilot.press("p")
         await until(pilot, lambda: "stopped" in screen_text(app), 60)

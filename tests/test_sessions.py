@@ -29,7 +29,7 @@ async def test_first_start(play: Play, size: tuple[int, int], tmp_path: Path) ->
     published = [PROGRESS, ScanPublished(str(FOLDER), 288, 5000), PROGRESS]
     async with play(size, scanned=False, scan_events=published) as (pilot, shoot):
         await shoot("2 scan running")
-        await pilot.press("n", "n")
+        await pilot.press("J", "J")
         await shoot("3 browsing during the scan")
 
 
@@ -37,13 +37,13 @@ async def test_first_start(play: Play, size: tuple[int, int], tmp_path: Path) ->
 async def test_a_neuron_is_browsed(play: Play, size: tuple[int, int]) -> None:
     async with play(size) as (pilot, shoot):
         await shoot("1 opened")
-        await pilot.press("]", "]", "]", "n", "n", "n")
+        await pilot.press("]", "]", "]", "J", "J", "J")
         await shoot("2 another layer")
         await pilot.press("tab", "j", "j", "l", "l", "l")
         await shoot("3 token cursor")
-        await pilot.press("7")
+        await pilot.press("7", ".")
         await shoot("4 negative side")
-        await pilot.press("g", *"1:7", "enter")
+        await pilot.press(":", *"1:7", "enter")
         await shoot("5 went to 1-7")
         await pilot.press("o")
         await shoot("6 sorted by strength")
@@ -52,14 +52,14 @@ async def test_a_neuron_is_browsed(play: Play, size: tuple[int, int]) -> None:
 @WIDE
 async def test_explained_scored_and_kept(play: Play, size: tuple[int, int]) -> None:
     async with play(size, words=6) as (pilot, shoot):
-        await pilot.press("g", *"1:1", "enter", "e")
+        await pilot.press(":", *"1:1", "enter", "e")
         await shoot("1 words streaming")
         await pilot.press("x")
         await shoot("2 cancelled")
     async with play(size) as (pilot, shoot):
-        await pilot.press("g", *"1:1", "enter", "e")
+        await pilot.press(":", *"1:1", "enter", "e")
         await shoot("3 scored")
-        await pilot.press("8")
+        await pilot.press("8", ".")
         await shoot("4 real and simulated")
         await pilot.press("w")
         await shoot("5 the worst record")
@@ -72,7 +72,7 @@ async def test_help_and_prompts(play: Play, size: tuple[int, int]) -> None:
     async with play(size) as (pilot, shoot):
         await pilot.press("?")
         await shoot("1 keys")
-        await pilot.press("escape", "g", *"9:9")
+        await pilot.press("escape", ":", *"9:9")
         await shoot("2 go to")
         await pilot.press("enter")
         await shoot("3 no such neuron")

@@ -46,10 +46,10 @@ async def paste(pilot: Pilot[object], text: str) -> None:
 @WIDE
 async def test_effects(play: Play, size: tuple[int, int], index: Path, tmp_path: Path) -> None:
     async with play(size, index=index, loading=True) as (pilot, shoot):
-        await pilot.press("g", *"2:7", "enter", "f")
+        await pilot.press(":", *"2:7", "enter", "f")
         await shoot("1 loading")
     async with play(size, index=index) as (pilot, shoot):
-        await pilot.press("g", *"2:7", "enter", "f")
+        await pilot.press(":", *"2:7", "enter", "f")
         await shoot("2 tokens")
         await pilot.press("tab", "j", "l")
         await shoot("3 connections")
@@ -66,7 +66,7 @@ async def test_effects(play: Play, size: tuple[int, int], index: Path, tmp_path:
 @WIDE
 async def test_prompt_lab(play: Play, size: tuple[int, int], index: Path, tmp_path: Path) -> None:
     async with play(size, index=index) as (pilot, shoot):
-        await pilot.press("g", *"0:7", "enter", "i")
+        await pilot.press(":", *"0:7", "enter", "i")
         await shoot("1 empty")
         await paste(pilot, TEXT)
         await shoot("2 read")
@@ -96,7 +96,7 @@ async def test_small_and_colourless(
     play: Play, index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with play((60, 20), index=index) as (pilot, shoot):
-        await pilot.press("g", *"0:7", "enter", "i")
+        await pilot.press(":", *"0:7", "enter", "i")
         await paste(pilot, TEXT)
         await shoot("small")
         await pilot.press("tab", "a")
@@ -105,7 +105,7 @@ async def test_small_and_colourless(
         await shoot("small, effects")
     monkeypatch.setenv("NO_COLOR", "1")
     async with play((120, 40), index=index) as (pilot, shoot):
-        await pilot.press("g", *"0:7", "enter", "i")
+        await pilot.press(":", *"0:7", "enter", "i")
         await paste(pilot, TEXT)
         await pilot.press("tab", "a")
         await shoot("no colour")

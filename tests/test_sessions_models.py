@@ -73,7 +73,7 @@ async def test_choosing(play: Play, size: tuple[int, int]) -> None:
 async def test_explained_by_a_model(play: Play, size: tuple[int, int], served: Loopback) -> None:
     async with play(size, words=5) as (pilot, shoot):
         await remember(pilot.app)
-        await pilot.press("g", *"1:1", "enter", "e")
+        await pilot.press(":", *"1:1", "enter", "e")
         await shoot("1 asked")
         await pilot.press("enter")
         await shoot("2 words streaming")
@@ -85,11 +85,11 @@ async def test_explained_by_a_model(play: Play, size: tuple[int, int], served: L
         await pilot.press("x")
         await shoot("3 cancelled")
     async with play(size) as (pilot, shoot):
-        await pilot.press("g", *"1:1", "enter", "e")
+        await pilot.press(":", *"1:1", "enter", "e")
         await pilot.pause(0.3)
         await pilot.press("enter")
         await shoot("4 scored, a record missing")
-        await pilot.press("s", "8")
+        await pilot.press("s", "8", ".")
         await shoot("5 missing values")
         await pilot.press("E", *"the letter t", "enter")
         await shoot("6 own words scored")
@@ -108,7 +108,7 @@ async def test_a_model_that_fails(
     served.brain = lambda seen: Status(401, "no", "invalid_api_key")
     async with play(size) as (pilot, shoot):
         await remember(pilot.app)
-        await pilot.press("g", *"1:1", "enter", "e")
+        await pilot.press(":", *"1:1", "enter", "e")
         await pilot.pause(0.3)
         await pilot.press("enter")
         await shoot("1 wrong key")

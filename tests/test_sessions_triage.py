@@ -47,7 +47,7 @@ async def test_triage_is_started(play: Play, size: tuple[int, int]) -> None:
     async with play(size) as (pilot, shoot):
         await pilot.press("T")
         await shoot("1 nothing explained yet")
-        await pilot.press("n")
+        await pilot.press("N")
         await shoot("2 what to run over")
         await pilot.press("j", "j", "j", "enter", *"1 9:3")
         await shoot("3 typing")
@@ -61,7 +61,7 @@ async def test_the_leaderboard(play: Play, size: tuple[int, int]) -> None:
         await explained(pilot.app)
         await pilot.press("T")
         await shoot("1 finished")
-        await pilot.press("j", "j", "s", "/", *"score>.6 wor")
+        await pilot.press("j", "j", "o", "/", *"score>.6 wor")
         await shoot("2 filter typed")
         await pilot.press("enter", "j")
         await shoot("3 filtered")

@@ -107,11 +107,11 @@ def terminal(home: Path) -> Iterator[Terminal]:
 
 def test_few_bytes_for_each_key_and_none_for_none(terminal: Terminal) -> None:
     assert len(terminal.wait_for("Statistics")) < 75_000
-    assert len(terminal.press(b"n")) < 20_000  # another neuron: most of the screen
+    assert len(terminal.press(b"J")) < 20_000  # another neuron: most of the screen
     assert len(terminal.press(b"\t")) < 2_500  # focus
     for _ in range(3):
         assert len(terminal.press(b"l")) < 900  # two tokens and the status line
-    assert len(terminal.press(b"g")) < 3_000
+    assert len(terminal.press(b":")) < 3_000
     terminal.press(b"\x1b")
     assert len(terminal.press(b"?")) < 20_000
     terminal.press(b"\x1b")
@@ -176,7 +176,7 @@ def test_a_line_that_takes_nothing_loses_no_key_and_no_frame_is_late(terminal: T
 
 def test_quitting_does_not_wait_for_a_terminal_that_takes_nothing(terminal: Terminal) -> None:
     terminal.wait_for("Statistics")
-    for key in (b"n", b"]", b"n", b"]", b"q"):
+    for key in (b"J", b"]", b"J", b"]", b"q"):
         os.write(terminal.fd, key)
         time.sleep(0.3)
     end = time.monotonic() + 20
@@ -191,10 +191,10 @@ def test_the_next_large_frame_waits_for_a_terminal_that_answers(terminal: Termin
     terminal.wait_for("Statistics")
     os.write(terminal.fd, b"\x1b[?2026;2$y")  # so it knows synchronized output
     terminal.read()
-    assert terminal.press(b"n").endswith(b"\x1b[?2026$p")
+    assert terminal.press(b"J").endswith(b"\x1b[?2026$p")
     waiting = b""
     for _ in range(8):
-        os.write(terminal.fd, b"n")
+        os.write(terminal.fd, b"J")
         waiting += terminal.read(0.05, 0.1)
     assert len(waiting) < 5000
     os.write(terminal.fd, b"\x1b[?2026;2$y")

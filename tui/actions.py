@@ -1,29 +1,11 @@
-"""Every action of the app in one table: bindings, palette, footer and help derive from it."""
+"""Every action of the app in one table: keys, footer, help and palette derive from it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from textual.binding import Binding, BindingType
-
-_SHOWN = {
-    "left_square_bracket": "[",
-    "right_square_bracket": "]",
-    "asterisk": "*",
-    "question_mark": "?",
-    "colon": ":",
-    "comma": ",",
-    "full_stop": ".",
-    "escape": "esc",
-    "pageup": "pgup",
-    "pagedown": "pgdn",
-    "left": "←",
-    "right": "→",
-    "up": "↑",
-    "down": "↓",
-    "less_than_sign": "<",
-    "greater_than_sign": ">",
-}
+EXPLORER, LIBRARY, TRIAGE, MAP = "explorer", "library", "triage", "map"
+LAB, EFFECTS, COMPARE, CHOICES = "lab", "effects", "compare", "choices"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,112 +13,156 @@ class Action:
     """Something a key does.
 
     Attributes:
-        name: Textual action, found as ``action_<name>`` on the explorer.
-        keys: Textual key names, the one to show first. Every action has at least
-            one that any terminal can send: no chord alone.
+        id: Stable name, for the keymap of the config file and the command line.
+        keys: Key names as Textual has them, the one to show first; several keys one
+            after another are parted by a space. Every action has at least one that any
+            terminal can send: no chord alone.
         title: A word or two, for the footer.
-        description: A sentence without full stop, for help and palette.
+        description: What it does, for help and palette, in at most 44 characters.
         group: Heading in the help.
+        screens: Where it can be done; empty for everywhere. A screen's own action takes
+            its keys from one that is everywhere.
+        run: Method of the screen without its ``action_``, and the arguments; by default
+            the id with ``_`` for ``.``.
         footer: Whether it is one of the few that the footer shows.
-        palette: Whether the palette offers it; moving about is left out.
+        needs: ``engine``, ``neuron``, or the neuron's ``model``: what has to be there.
+        takes: What the next key is, which is given to the method; empty for none.
     """
 
-    name: str
+    id: str
     keys: tuple[str, ...]
     title: str
     description: str
     group: str
+    screens: tuple[str, ...] = ()
+    run: tuple[str | int, ...] = ()
     footer: bool = False
-    palette: bool = True
+    needs: str = ""
+    takes: str = ""
 
     @property
-    def shown_keys(self) -> str:
-        """The keys as people write them."""
-        return " ".join(_SHOWN.get(key, key.replace("ctrl+", "^")) for key in self.keys)
+    def method(self) -> str:
+        """Name of the screen's method."""
+        return f"action_{self.run[0] if self.run else self.id.replace('.', '_')}"
 
     @property
-    def first_key(self) -> str:
-        """The key to teach."""
-        return _SHOWN.get(self.keys[0], self.keys[0])
+    def arguments(self) -> tuple[str | int, ...]:
+        """What the method is called with."""
+        return self.run[1:]
 
 
 def _move(direction: str, keys: tuple[str, ...], description: str) -> Action:
-    return Action(f"move('{direction}')", keys, direction, description, "Move", palette=False)
+    title = direction.replace("_", " ")
+    identity = f"move.{direction.replace('_', '-')}"
+    return Action(identity, keys, title, description, "Move", run=("move", direction))
 
 
-_NEURON, _EXCERPTS, _EXPLAIN, _APP = "Neurons", "Excerpts", "Explanations", "Program"
-_LAB = "Effects and experiments"
+_GO, _NEURON, _EXCERPTS, _EXPLAIN, _APP = "Go", "Neurons", "Excerpts", "Explanations", "Program"
+_TRIAGE, _LAB, _EFFECTS, _CHOICES = "Triage", "Prompt lab", "Effects", "Choices"
+#: Screens that are gone back from.
+_BELOW = (TRIAGE, LAB, EFFECTS, COMPARE, CHOICES)
+_PANES = (EXPLORER, LAB, EFFECTS, COMPARE, CHOICES)
 
 ACTIONS: tuple[Action, ...] = (
-    _move("down", ("j", "down"), "Next neuron, excerpt or line"),
-    _move("up", ("k", "up"), "Previous neuron, excerpt or line"),
-    _move("left", ("h", "left"), "Previous token; in the list, layer"),
-    _move("right", ("l", "right"), "Next token; in the list, layer"),
+    # -- the explorer
+    Action("neuron.next", ("J",), "next", "Next neuron, from any pane", _NEURON, (EXPLORER,),
+           ("neuron", 1), footer=True, needs="neuron"),
+    Action("neuron.previous", ("K",), "previous", "Previous neuron, from any pane", _NEURON,
+           (EXPLORER,), ("neuron", -1), needs="neuron"),
+    Action("layer.next", ("right_square_bracket",), "layer", "Next layer", _NEURON, (EXPLORER,),
+           ("layer", 1), footer=True, needs="neuron"),
+    Action("layer.previous", ("left_square_bracket",), "layer", "Previous layer", _NEURON,
+           (EXPLORER,), ("layer", -1), needs="neuron"),
+    Action("neuron.random", ("r",), "random", "A random neuron of any layer", _NEURON, (EXPLORER,),
+           ("random",), needs="neuron"),
+    Action("sort", ("o",), "sort", "Sort the list by the next column", _NEURON,
+           (EXPLORER, TRIAGE), footer=True, needs="neuron"),
+    Action("star", ("asterisk",), "star", "Star the neuron, or take its star away", _NEURON,
+           (EXPLORER,), needs="neuron"),
+    Action("note", ("a",), "note", "Write a note about the neuron", _NEURON, (EXPLORER,),
+           needs="neuron"),
+    Action("group.next", ("full_stop",), "group", "Next group; 7. is the seventh", _EXCERPTS,
+           (EXPLORER, EFFECTS), ("group", 1), footer=True, needs="neuron"),
+    Action("group.previous", ("comma",), "group", "Previous group", _EXCERPTS,
+           (EXPLORER, EFFECTS), ("group", -1), needs="neuron"),
+    Action("worst", ("w",), "worst", "Jump to the worst predicted excerpt", _EXCERPTS,
+           (EXPLORER,), needs="neuron"),
+    Action("explain", ("e",), "explain", "Explain the neuron and score it", _EXPLAIN,
+           (EXPLORER,), footer=True, needs="neuron"),
+    Action("choices", ("c",), "choices", "Choose explainer, simulator, scorers", _EXPLAIN,
+           (EXPLORER, TRIAGE), needs="engine"),
+    Action("write", ("E",), "own words", "Score an explanation of your own", _EXPLAIN,
+           (EXPLORER,), needs="neuron"),
+    Action("compare", ("v",), "compare", "Explanations of the neuron side by side", _EXPLAIN,
+           (EXPLORER,), needs="neuron"),
+    Action("save", ("s",), "save", "Save the explanation with its score", _EXPLAIN,
+           (EXPLORER,), footer=True, needs="neuron"),
+    Action("copy", ("y",), "copy", "Copy neuron and explanation", _EXPLAIN, (EXPLORER,),
+           needs="neuron"),
+    Action("cancel", ("escape", "x"), "cancel", "Cancel; else back to the list", _EXPLAIN,
+           (EXPLORER,)),
+    # -- the triage
+    Action("triage.new", ("N",), "new run", "Start a run over many neurons", _TRIAGE, (TRIAGE,),
+           footer=True, needs="engine"),
+    Action("triage.pause", ("p",), "stop, resume", "Stop the run, or go on with it", _TRIAGE,
+           (TRIAGE,), footer=True, needs="engine"),
+    Action("triage.filter", ("slash", "f"), "filter", "Filter by words, score, layer, explainer",
+           _TRIAGE, (TRIAGE,), footer=True, needs="engine"),
+    # -- the prompt lab
+    Action("lab.type", ("i",), "type", "Type the text", _LAB, (LAB,), footer=True),
+    Action("lab.ablate", ("a",), "ablate", "Take the neuron away, compare predictions", _LAB,
+           (LAB,), footer=True),
+    Action("lab.change", ("c",), "change", "Ablate to another value", _LAB, (LAB,), footer=True),
+    Action("lab.where", ("w",), "where", "Ablate everywhere, or at one token", _LAB, (LAB,),
+           footer=True),
+    Action("lab.steer", ("s",), "steer", "Continue with the neuron up and down", _LAB, (LAB,),
+           footer=True),
+    Action("lab.seed", ("r",), "seed", "Steer with other dice", _LAB, (LAB,), footer=True),
+    Action("lab.open", ("o",), "explorer", "Open the neuron in the explorer", _LAB, (LAB,),
+           footer=True),
+    # -- effects, comparing, choosing
+    Action("effects.follow", ("f",), "follow", "Effects of the neuron under the cursor", _EFFECTS,
+           (EFFECTS,), footer=True),
+    Action("compare.delete", ("d",), "delete", "Delete the saved explanation", _EXPLAIN,
+           (COMPARE,), footer=True),
+    Action("choices.save", ("s",), "save", "Take these choices and remember them", _CHOICES,
+           (CHOICES,), footer=True),
+    # -- moving
+    _move("down", ("j", "down"), "Next row, excerpt or line; 5j five"),
+    _move("up", ("k", "up"), "Previous row, excerpt or line"),
+    _move("left", ("h", "left"), "Left; in the list, previous layer"),
+    _move("right", ("l", "right"), "Right; in the list, next layer"),
     _move("page_down", ("pagedown", "space"), "One page down"),
     _move("page_up", ("pageup", "b"), "One page up"),
     _move("half_down", ("ctrl+d",), "Half a page down"),
     _move("half_up", ("ctrl+u",), "Half a page up"),
-    _move("home", ("home", "less_than_sign"), "First"),
-    _move("end", ("end", "G", "greater_than_sign"), "Last"),
-    Action("pane(1)", ("tab",), "pane", "Next pane", "Move", palette=False),
-    Action("pane(-1)", ("shift+tab",), "pane", "Previous pane", "Move", palette=False),
-    Action("enter", ("enter",), "open", "From the list into the excerpts", "Move", palette=False),
-    Action("neuron(1)", ("n", "J"), "next", "Next neuron, from any pane", _NEURON, footer=True),
-    Action("neuron(-1)", ("p", "K"), "previous", "Previous neuron, from any pane", _NEURON),
-    Action("layer(-1)", ("left_square_bracket",), "layer", "Previous layer", _NEURON),
-    Action("layer(1)", ("right_square_bracket",), "layer", "Next layer", _NEURON, footer=True),
-    Action("goto", ("g",), "go to", "Go to a neuron, such as 5:131", _NEURON, footer=True),
-    Action("random", ("r",), "random", "A random neuron of any layer", _NEURON),
-    Action("sort", ("o",), "sort", "Sort the list by the next column", _NEURON, footer=True),
-    Action("star", ("asterisk",), "star", "Star the neuron, or take its star away", _NEURON),
-    Action("note", ("m",), "note", "Write a note about the neuron", _NEURON),
-    Action("group(1)", ("full_stop",), "group", "Next group of excerpts", _EXCERPTS, footer=True),
-    Action("group(-1)", ("comma",), "group", "Previous group of excerpts", _EXCERPTS),
-    *(
-        Action(f"show_group({n})", (str(n),), "group", f"Group {n}: {what}", _EXCERPTS)
-        for n, what in enumerate(
-            (
-                "the strongest",
-                "between the .99 and .999 quantiles",
-                "between the .9 and .99 quantiles",
-                "between the .5 and .9 quantiles",
-                "below the median",
-                "drawn at random",
-                "the most negative",
-                "held-out, real above simulated",
-            ),
-            start=1,
-        )
-    ),
-    Action("worst", ("w",), "worst", "Jump to the worst predicted excerpt", _EXCERPTS),
-    Action("explain", ("e",), "explain", "Explain the neuron and score it", _EXPLAIN, footer=True),
-    Action("choices", ("c",), "choices", "Choose explainer, simulator, scorers", _EXPLAIN),
-    Action("write", ("E",), "own words", "Score an explanation of your own", _EXPLAIN),
-    Action("compare", ("v",), "compare", "Explanations of the neuron side by side", _EXPLAIN),
-    Action("cancel", ("escape", "x"), "cancel", "Cancel; else back to the list", _EXPLAIN),
-    Action("save", ("s",), "save", "Save the explanation with its score", _EXPLAIN, footer=True),
-    Action("triage", ("T",), "triage", "Explain many neurons; leaderboard", _EXPLAIN),
-    Action("effects", ("f",), "effects", "What it reads and writes", _LAB, footer=True),
-    Action("prompt", ("i",), "prompt", "Try it on a typed text", _LAB, footer=True),
+    _move("home", ("g g", "home", "less_than_sign"), "First"),
+    _move("end", ("G", "end", "greater_than_sign"), "Last; 12G goes to 12"),
+    Action("pane.next", ("tab",), "pane", "Next pane", "Move", _PANES, ("pane", 1)),
+    Action("pane.previous", ("shift+tab",), "pane", "Previous pane", "Move", _PANES, ("pane", -1)),
+    Action("open", ("enter",), "open", "Open what is under the cursor", "Move", footer=True),
+    # -- going elsewhere
+    Action("go.explorer", ("g e",), "explorer", "Explorer", _GO, run=("go", EXPLORER)),
+    Action("go.triage", ("g t", "T"), "triage", "Triage: explain many neurons; leaderboard", _GO,
+           run=("go", TRIAGE), needs="model"),
+    Action("go.lab", ("g p", "i"), "prompt lab", "Prompt lab: try it on a typed text", _GO,
+           run=("go", LAB), footer=True, needs="model"),
+    Action("go.effects", ("g f", "f"), "effects", "Effects: what it reads and writes", _GO,
+           run=("go", EFFECTS), footer=True, needs="model"),
+    Action("back", ("escape", "q", "ctrl+c"), "back", "Back to where you came from", _GO,
+           _BELOW, footer=True),
+    # -- the program
+    Action("command", ("colon",), "command", "Command line: :5:131, :help, any action", _APP),
+    Action("palette", ("ctrl+p", "g colon"), "palette", "Find any action", _APP),
     Action("scan", ("S",), "scan", "Start the scan, or stop it", _APP),
-    Action("copy", ("y",), "copy", "Copy neuron and explanation", _APP),
-    Action("light", ("t",), "theme", "Switch between dark and light", _APP),
+    Action("theme", ("t",), "theme", "Switch between dark and light", _APP, run=("light",)),
     Action("redraw", ("R", "ctrl+l"), "redraw", "Draw the screen again", _APP),
-    Action("palette", ("colon", "ctrl+p"), "commands", "Find any command", _APP, palette=False),
-    Action("help", ("question_mark", "f1"), "keys", "All keys", _APP, footer=True),
+    Action("help", ("question_mark", "f1"), "keys", "Keys of this screen", _APP, footer=True),
     Action("quit", ("q", "ctrl+q", "ctrl+c"), "quit", "Quit", _APP, footer=True),
-)
+)  # fmt: skip
 
 
-def bindings() -> list[BindingType]:
-    """One Textual binding per action."""
-    return [
-        Binding(
-            ",".join(action.keys),
-            action.name,
-            action.description,
-            show=action.footer,
-            id=action.name.replace("('", ".").replace("(", ".").replace("')", "").replace(")", ""),
-        )
-        for action in ACTIONS
-    ]
+def actions_of(screen: str) -> list[Action]:
+    """What can be done on a screen: its own actions first, then those of everywhere."""
+    own = [action for action in ACTIONS if screen in action.screens]
+    return own + [action for action in ACTIONS if not action.screens]

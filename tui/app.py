@@ -16,10 +16,14 @@ from textual.command import CommandPalette
 from textual.widgets import Input
 
 from engine.errors import NeuroglassError
-from tui.commands import ActionCommands
+from tui.commands import ActionCommands, run
 from tui.jobs import Jobs
+from tui.keymap import Keymap
 from tui.messages import EngineOpened, Problem
+from tui.places import PLACES
 from tui.screens.explorer import Explorer
+from tui.screens.frame import Frame
+from tui.session import Session
 from tui.theme import DARK, LIGHT, PLAIN, THEMES, Palette, palette
 
 if TYPE_CHECKING:
@@ -27,13 +31,21 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from engine.engine import Engine
+    from engine.neuron import NeuronId
     from engine.scan_request import ScanRequest
+    from tui.widgets.pane import Span
 
 EngineFactory = Callable[[], Awaitable["Engine"]]
 
 
 class NeuroglassApp(App[object]):
-    """One screen over one engine. Use :func:`make_app`."""
+    """Screens over one engine. Use :func:`make_app`.
+
+    Attributes:
+        session: Where the user is.
+        keymap: What the keys of each screen do.
+        scan_text: What the top line says of the scan; None while none runs.
+    """
 
     TITLE = "neuroglass"
     # Whole, so that an app class elsewhere finds it too.
@@ -59,6 +71,9 @@ class NeuroglassApp(App[object]):
         self._factory = engine_factory
         self._model, self._sources, self._scan = model, sources, scan
         self.scanned_model = ""
+        self.session = Session()
+        self.keymap = Keymap()
+        self.scan_text: list[Span] | None = None
         self._opening = False
         self._leaving = False
         self._hung_up = False
@@ -66,7 +81,7 @@ class NeuroglassApp(App[object]):
             self.register_theme(one)
         few = self.console.color_system in (None, "standard")
         self.theme = theme or (PLAIN if colourless or few else DARK)
-        self.explorer = Explorer()
+        self.explorer = Explorer(self.session)
 
     @property
     def palette(self) -> Palette:
@@ -83,8 +98,10 @@ class NeuroglassApp(App[object]):
     def watch_theme(self, name: str) -> None:
         """Take the theme's palette and repaint."""
         self._palette = palette(self.get_theme(name) or THEMES[0])
-        if self.is_running and self.engine is not None:
-            self.call_after_refresh(self.explorer.repaint)
+        if self.is_running:
+            for screen in self.screen_stack:
+                if isinstance(screen, Frame):
+                    self.call_after_refresh(screen.repaint)
 
     def toggle_light(self) -> None:
         """Switch between the dark and the light theme."""
@@ -115,6 +132,44 @@ class NeuroglassApp(App[object]):
     def _tell(self, message: object) -> None:
         if not self._leaving:
             self.explorer.post_message(message)  # type: ignore[arg-type]
+
+    # -- screens
+
+    @property
+    def scanned(self) -> bool:
+        """Whether there are neurons to look at."""
+        return self.engine is not None and self.engine.catalogue is not None
+
+    @property
+    def frame(self) -> Frame:
+        """The screen that is looked at, or the one below a dialog."""
+        return next(one for one in reversed(self.screen_stack) if isinstance(one, Frame))
+
+    def say(self, text: str, *, error: bool = False) -> None:
+        """Show a remark on the screen that is looked at."""
+        self.frame.say(text, error=error)
+
+    def draw_top(self) -> None:
+        """Repaint the top line of the screen that is looked at."""
+        self.frame.draw_top()
+
+    def go(self, place: str) -> None:
+        """Go to a screen: back to it if it is open, else to a new one."""
+        for number, screen in enumerate(self.screen_stack):
+            if isinstance(screen, Frame) and place == screen.NAME:
+                for _ in self.screen_stack[number + 1 :]:
+                    self.pop_screen()
+                return
+        self.push_screen(PLACES[place](self))
+
+    def open_neuron(self, neuron: NeuronId) -> None:
+        """Show a neuron in the explorer."""
+        self.explorer.choose(neuron)
+        self.go(self.explorer.NAME)
+
+    async def run_command(self, frame: Frame, text: str) -> None:
+        """Do what was typed on the command line."""
+        await run(self, frame, text)
 
     # -- opening
 
@@ -157,11 +212,11 @@ class NeuroglassApp(App[object]):
             await self.jobs.stop_scan()
             return
         if self.engine.dataset is not None:
-            self.explorer.say("These neurons are published: there is nothing to scan.")
+            self.say("These neurons are published: there is nothing to scan.")
             return
         request = self._request()
         if request is None:
-            self.explorer.say("The index is complete.")
+            self.say("The index is complete.")
             return
         self.scanned_model = request.model
         self.jobs.start_scan(self.engine, request)
@@ -189,7 +244,7 @@ class NeuroglassApp(App[object]):
         """Stop the jobs, close the store, exit."""
         if not self._leaving:
             if self.jobs.scanning:
-                self.explorer.say("Stopping the scan; what is done is kept.")
+                self.say("Stopping the scan; what is done is kept.")
             self._leaving = True
             self.run_worker(self._leave(), name="leave", exit_on_error=True)
 
@@ -204,8 +259,7 @@ class NeuroglassApp(App[object]):
 
     async def action_quit(self) -> None:
         """Quit by way of the explorer, which asks about unsaved explanations."""
-        while len(self.screen_stack) > 1:
-            await self.pop_screen()
+        self.go(self.explorer.NAME)
         await self.explorer.action_quit()
 
     def _listen_for_signals(self) -> None:

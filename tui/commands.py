@@ -1,34 +1,59 @@
-"""The command palette: every action, and the themes."""
+"""What can be asked for by name: the command palette, and the command line."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
-from tui.actions import ACTIONS
+from engine.glyphs import inert
+from tui.screens.frame import Frame
+
+if TYPE_CHECKING:
+    from tui.app import NeuroglassApp
 
 
 class ActionCommands(Provider):
-    """Offers the table of actions."""
+    """Offers every action of the screen below, and the themes."""
 
     def _commands(self) -> Iterator[tuple[str, str, Callable[[], object]]]:
-        for action in ACTIONS:
-            if action.palette:
-                run = partial(self.app.run_action, action.name, self.screen)
-                yield action.description, action.shown_keys, run
+        frame = self.screen
+        if isinstance(frame, Frame):
+            for action in frame.help_actions():
+                if action.takes:
+                    continue
+                keys = frame.keys.of(action)
+                reason = frame.why_not(action)
+                about = f"{keys}   {reason}" if reason else keys
+                yield action.description, about, partial(frame.perform, action)
         for name in self.app.available_themes:
             yield f"Theme {name}", "", partial(setattr, self.app, "theme", name)
 
     async def discover(self) -> Hits:
-        for name, keys, run in self._commands():
+        for name, keys, run_it in self._commands():
             if keys:
-                yield DiscoveryHit(name, run, help=keys)
+                yield DiscoveryHit(name, run_it, help=keys)
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
-        for name, keys, run in self._commands():
+        for name, keys, run_it in self._commands():
             score = matcher.match(name)
             if score > 0:
-                yield Hit(score, matcher.highlight(name), run, help=keys)
+                yield Hit(score, matcher.highlight(name), run_it, help=keys)
+
+
+async def run(app: NeuroglassApp, frame: Frame, text: str) -> None:
+    """Do a command: a neuron, or an action by its id or title."""
+    words = text.strip().lstrip(":").strip()
+    if not words:
+        return
+    if words[0].isdecimal() or ":" in words:
+        app.explorer.go_to(words)
+        return
+    for action in frame.help_actions():
+        if words in (action.id, action.title, action.description) and not action.takes:
+            await frame.perform(action)
+            return
+    app.say(f"There is no command {inert(words)}: ? lists what can be done.", error=True)

@@ -73,7 +73,7 @@ def main() -> None:
     with Terminal(APP, env=env) as terminal:
         terminal.wait(lambda text: "index complete" in text)
         terminal.settle(1.0)
-        show("idle: next neuron (n)", *keys(terminal, b"n", options.keys))
+        show("idle: next neuron (J)", *keys(terminal, b"J", options.keys))
         show("idle: next neuron in the list (j)", *keys(terminal, b"j", options.keys))
         terminal.send(b"\t")
         terminal.settle(0.5)
@@ -89,10 +89,10 @@ def main() -> None:
         terminal.wait(lambda text: "tok/s" in text and "Neuron" in text, 120)
         times, sizes = [], []
         while len(times) < 3 * options.keys and "index complete" not in terminal.text():
-            more, bytes_ = keys(terminal, b"n", 5)
+            more, bytes_ = keys(terminal, b"J", 5)
             times += more
             sizes += bytes_
-        show("scan running: next neuron (n)", times, sizes)
+        show("scan running: next neuron (J)", times, sizes)
 
 
 if __name__ == "__main__":

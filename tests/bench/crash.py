@@ -139,7 +139,7 @@ def hang_up(times: int, rng: random.Random, index: Path) -> None:
         terminal.wait(lambda text: "not saved" not in text)
         terminal.send(b"*")
         terminal.wait(lambda text: "★" in text)
-        for key in (b"n", b"e", b"]")[: rng.randrange(4)]:
+        for key in (b"J", b"e", b"]")[: rng.randrange(4)]:
             terminal.send(key)
         time.sleep(rng.uniform(0.0, 0.5))
         start = time.perf_counter()

@@ -3,119 +3,83 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Container, Vertical
-from textual.events import Resize
-from textual.reactive import Reactive
-from textual.screen import Screen
-from textual.widget import Widget
+from textual.containers import Vertical
 
 from engine.errors import NeuroglassError
 from engine.glyphs import inert
 from engine.neuron import NeuronId
 from tui import session as sessions
+from tui.actions import EXPLORER, Action
 from tui.feed import Feed
 from tui.messages import Problem
 from tui.passages import counts_of, passages_of
+from tui.screens.frame import Frame
 from tui.session import GROUPS, HELD_OUT, LayerView, NeuronView, Session
 from tui.widgets import status
 from tui.widgets.explanation_panel import ExplanationPanel
 from tui.widgets.heatmap import Heatmap
-from tui.widgets.help import Help
 from tui.widgets.legend import GroupTabs, Legend
 from tui.widgets.neuron_list import NeuronList
-from tui.widgets.pane import Line, Pane, Span, TooSmall
-from tui.widgets.prompt import BottomLine
+from tui.widgets.pane import Line, Span
 
 if TYPE_CHECKING:
     from engine.catalogue import Catalogue
-    from engine.engine import Engine
-    from tui.app import NeuroglassApp
 
 PANES = ("list", "heat", "panel")
 
 
-class Browser(Screen[None]):
+class Browser(Frame):
     """Neurons on the left, excerpts in the middle, explanation on the right."""
 
+    NAME = EXPLORER
     AUTO_FOCUS = "#list"
 
-    #: Textual repaints the whole screen when the focus moves; each pane draws its own.
-    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
-
-    def __init__(self) -> None:
+    def __init__(self, session: Session) -> None:
         super().__init__()
-        self.session = Session()
+        self.session = session
         self.layer_view: LayerView | None = None
         self.neuron_view: NeuronView | None = None
         self._index: Catalogue | None = None
         self._order: list[int] = []
         self._feed = Feed(self, self._show, self._fail, self._neighbours, self._blank)
-        self._scan_text: list[Span] | None = None
-        self._remark = ("", False)
-        self._before = "list"
 
-    def compose(self) -> ComposeResult:
-        yield Line(id="top")
-        with Container(id="body"):
-            yield NeuronList(id="list")
-            with Vertical(id="heat"):
-                yield Line(id="title", keep_left=True)
-                yield GroupTabs(id="tabs")
-                yield Heatmap(id="heatmap")
-                yield Legend(id="legend")
-            yield ExplanationPanel(id="panel")
-        yield BottomLine(id="status")
-        yield Line(id="footer")
-        yield TooSmall(id="small")
-        yield Help(id="help")
+    def body(self) -> ComposeResult:
+        yield NeuronList(id="list")
+        with Vertical(id="heat"):
+            yield Line(id="title", keep_left=True)
+            yield GroupTabs(id="tabs")
+            yield Heatmap(id="heatmap")
+            yield Legend(id="legend")
+        yield ExplanationPanel(id="panel")
 
-    def on_mount(self) -> None:
+    def ready(self) -> None:
         self._list = self.query_one(NeuronList)
         self._heatmap = self.query_one(Heatmap)
         self._panel = self.query_one(ExplanationPanel)
-        self._status = self.query_one(BottomLine)
         self._heatmap.show((), 0, message=("Opening …",))
-        self.draw_top()
 
-    def on_resize(self, event: Resize) -> None:
-        """Choose the layout that fits."""
-        width, height = event.size
-        tiny = width < 40 or height < 12
-        narrow = not tiny and (width < 70 or height < 18)
-        medium = not tiny and not narrow and width < 106
-        for name, wanted in (("tiny", tiny), ("narrow", narrow), ("medium", medium)):
-            self.set_class(wanted, name)
+    def laid_out(self) -> None:
         self._show_pane(self._pane)
-        self._draw_footer()
-        self.query_one(TooSmall).redraw()
-
-    @property
-    def _app(self) -> NeuroglassApp:
-        return cast("NeuroglassApp", self.app)
-
-    @property
-    def engine(self) -> Engine | None:
-        """The engine, once it is open."""
-        return self._app.engine
 
     # -- drawing
 
-    def _draw_footer(self) -> None:
-        spans = status.footer(self._app.palette, self.size.width, ready=self._index is not None)
-        self.query_one("#footer", Line).show(spans)
-
-    def draw_top(self) -> None:
-        """Repaint the top line."""
+    def head(self) -> tuple[list[Span], list[Span]]:
         palette = self._app.palette
-        right = self._scan_text
+        right = self._app.scan_text
         if right is None:
             right = status.resting(self._index, palette) if self.engine else []
-        self.query_one("#top", Line).show(status.title(self._index, palette), right)
+        return status.title(self._index, palette), right
+
+    def why_not(self, action: Action) -> str:
+        reason = super().why_not(action)
+        if not reason and action.needs in ("neuron", "model") and self.neuron_view is None:
+            going = action.method in ("action_neuron", "action_layer", "action_random")
+            return "" if going and self.layer_view is not None else "No neuron is shown yet."
+        return reason
 
     def choose(self, neuron: NeuronId) -> None:
         """Go to a neuron; a burst of these draws only the last one."""
@@ -133,9 +97,12 @@ class Browser(Screen[None]):
         else:
             self._draw_list()
         shown = self.neuron_view
+        first = shown is None
         same = shown is not None and shown.record.neuron == neuron.record.neuron
         self.neuron_view = neuron
         self._draw_neuron(keep_cursor=same)
+        if first:
+            self.draw_footer()
 
     def _blank(self, layer: LayerView, neuron: NeuronId, error: NeuroglassError | None) -> None:
         """A neuron that is being loaded, or could not be: nothing else's excerpts stay."""
@@ -156,7 +123,7 @@ class Browser(Screen[None]):
         name: list[Span] = [(" " * 8, palette.text), ("Neuron ", palette.dim)]
         self.query_one("#title", Line).show([*name, (str(neuron), palette.strong)], [])
         self._remark = ("", False)
-        self._draw_status()
+        self.draw_status()
 
     def _neighbours(self) -> list[NeuronId]:
         """What the next keys are likely to ask for."""
@@ -220,7 +187,7 @@ class Browser(Screen[None]):
         self._draw_title(group.description, len(passages))
         if not keep_cursor:
             self._remark = ("", False)
-        self._draw_status()
+        self.draw_status()
 
     def _draw_title(self, description: str, count: int) -> None:
         view, palette = self.neuron_view, self._app.palette
@@ -238,12 +205,8 @@ class Browser(Screen[None]):
         )
 
     def repaint(self) -> None:
-        """Draw everything again after a change of colours."""
-        self._draw_footer()
-        self.draw_top()
         self._draw_neuron(keep_cursor=True)
-        for pane in self.query(Pane):
-            pane.redraw(everything=True)
+        super().repaint()
 
     # -- the status line
 
@@ -251,29 +214,22 @@ class Browser(Screen[None]):
     def _clicked(self) -> None:
         self.say("")
 
-    def say(self, text: str, *, error: bool = False) -> None:
-        """Show a remark in the status line until the cursor moves."""
-        self._remark = (text, error)
-        self._draw_status()
-
-    def _draw_status(self) -> None:
-        palette = self._app.palette
-        text, error = self._remark
+    def status_left(self, room: int) -> list[Span]:
         here, view = self._heatmap.current, self.neuron_view
-        left: list[Span] = []
-        if here is not None and view is not None and not error:
-            room = self.size.width - (cell_len(text) + 2 if text else 0)
-            left = status.token_status(*here, view, palette, room)
-        right: list[Span] = []
-        if text:
-            right = [(f" {text} ", palette.error if error else palette.accent)]
-        self._status.show(left, right)
+        if here is None or view is None:
+            return []
+        return status.token_status(*here, view, self._app.palette, room)
 
     # -- moving about
 
     @on(NeuronList.Chosen)
     def _chosen(self, message: NeuronList.Chosen) -> None:
         self.choose(NeuronId(self.session.neuron.layer, message.index))
+
+    def arrived(self) -> None:
+        # Other screens explain, delete and annotate.
+        if self._index is not None:
+            self._feed.again()
 
     @property
     def _pane(self) -> str:
@@ -303,31 +259,35 @@ class Browser(Screen[None]):
 
     def action_move(self, direction: str) -> None:
         """Move within the focused pane."""
-        if self._pane == "list" and direction in ("left", "right"):
-            self.action_layer(1 if direction == "right" else -1)
+        if self._pane == "list":
+            count = self.take_count()
+            if direction in ("left", "right"):
+                self._layer((count or 1) * (1 if direction == "right" else -1))
+            elif direction in ("home", "end") and count is not None:
+                self._list.to_row(count)
+            else:
+                self._list.move(direction, count or 1)
             return
-        panes: dict[str, NeuronList | Heatmap | ExplanationPanel] = {
-            "list": self._list,
-            "heat": self._heatmap,
-            "panel": self._panel,
-        }
-        panes[self._pane].move(direction)
+        super().action_move(direction)
         if self._pane == "heat":
             # In the same frame; a message would come one frame late.
             self.say("")
 
-    def action_enter(self) -> None:
+    def action_open(self) -> None:
         """From the list into the excerpts."""
         self._focus("heat")
 
     def action_neuron(self, by: int) -> None:
-        """Go to a neighbour in the list's order."""
-        index = self._list.neighbour(by)
+        """Go to a neighbour in the list's order, so many rows away as the count says."""
+        index = self._list.neighbour(by * (self.take_count() or 1))
         if index is not None:
             self.choose(NeuronId(self.session.neuron.layer, index))
 
     def action_layer(self, by: int) -> None:
-        """Go to a neighbouring layer, to the neuron of the same index."""
+        """Go to another layer, to the neuron of the same index."""
+        self._layer(by * (self.take_count() or 1))
+
+    def _layer(self, by: int) -> None:
         if self._index is not None:
             self.choose(sessions.neuron_beside(self._index, self.session.neuron, by))
 
@@ -344,13 +304,15 @@ class Browser(Screen[None]):
         self._sort_list()
 
     def action_group(self, by: int) -> None:
-        """Show a neighbouring group."""
+        """Show a neighbouring group, or the one that the count numbers."""
         keys = [group.key for group in GROUPS]
-        self._show_group(keys[(keys.index(self.session.group) + by) % len(keys)])
-
-    def action_show_group(self, number: int) -> None:
-        """Show a group by its number, counted from 1."""
-        self._show_group(GROUPS[number - 1].key)
+        count = self.take_count()
+        if count is None:
+            self._show_group(keys[(keys.index(self.session.group) + by) % len(keys)])
+        elif count <= len(keys):
+            self._show_group(keys[count - 1])
+        else:
+            self.say(f"There are {len(keys)} groups.")
 
     def _show_group(self, key: str) -> None:
         if key != self.session.group:
@@ -368,32 +330,16 @@ class Browser(Screen[None]):
         else:
             self.say("Not scored yet: e explains and scores.")
 
-    def action_goto(self) -> None:
-        """Ask where to go."""
-        if self._index is not None:
-            self._before = self._pane
-            self._status.ask_text("goto", "Go to layer:neuron, or a neuron of this layer")
-
-    def _go_to(self, text: str) -> None:
+    def go_to(self, text: str) -> bool:
+        """Go to ``layer:neuron``, or a neuron of this layer. False, with a remark, if not."""
         if not text or self._index is None:
-            return
+            return False
         try:
             layer = self.session.neuron.layer
             neuron = NeuronId(layer, int(text)) if text.isdecimal() else NeuronId.parse(text)
             self._index.check(neuron)
         except NeuroglassError as error:
-            self.say(inert(str(error)), error=True)
-            return
-        self.choose(neuron)
-
-    def action_help(self) -> None:
-        """Show all keys."""
-        self._before = self._pane
-        panel = self.query_one(Help)
-        panel.add_class("open")
-        self.set_focus(panel, scroll_visible=False)
-
-    @on(Help.Closed)
-    def _help_closed(self) -> None:
-        self.query_one(Help).remove_class("open")
-        self._focus(self._before)
+            self._app.say(inert(str(error)), error=True)
+            return False
+        self._app.open_neuron(neuron)
+        return True

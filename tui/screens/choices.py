@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from textual import events
 from textual.app import ComposeResult
-from textual.screen import ModalScreen
 
 from engine.choices import RULES
 from engine.errors import NeuroglassError, UsageError
 from engine.neuron import NeuronId
+from tui.actions import CHOICES
 from tui.choosing import ROWS, Row, choices_of, values_of
+from tui.screens.frame import Frame
 from tui.widgets.pane import Pane, Span, wrapped
+from tui.widgets.prompt import typed
 
 if TYPE_CHECKING:
     from engine.engine import Engine
@@ -23,7 +25,7 @@ _NAME = 22
 class ChoicesPane(Pane, can_focus=True):
     """The rows, one of them current; a text row is edited in place."""
 
-    DEFAULT_CSS = "ChoicesPane { width: 76; max-width: 100%; height: 27; max-height: 100%; }"
+    DEFAULT_CSS = "ChoicesPane { width: 76; max-width: 100%; height: 100%; }"
 
     def __init__(self) -> None:
         super().__init__(id="choices")
@@ -39,11 +41,8 @@ class ChoicesPane(Pane, can_focus=True):
 
     def build(self, width: int, height: int) -> list[list[Span]]:
         palette = self.palette
-        rows: list[list[Span]] = [
-            [(" How to explain, simulate and score", palette.strong)],
-            [],
-        ]
-        room = max(height - 7, 3)
+        rows: list[list[Span]] = [[]]
+        room = max(height - 5, 3)  # two rows around, three for the remark
         top = max(0, min(self.row - room // 2, len(ROWS) - room))
         for number, row in enumerate(ROWS[top : top + room], start=top):
             here = number == self.row
@@ -56,67 +55,75 @@ class ChoicesPane(Pane, can_focus=True):
             else:
                 spans.append((f"{value:<{max(width - _NAME - 2, 0)}}", style))
             rows.append(spans)
-        rows += [[]] * (height - 4 - len(rows))
+        rows.append([])
         text, failed = self.remark
         lines = wrapped(text, width - 2)[:3]
         rows += [[(f" {line}", palette.error if failed else palette.dim)] for line in lines]
-        rows += [[]] * (height - 1 - len(rows))
-        rows.append(self._keys())
         return rows
 
-    def _keys(self) -> list[Span]:
-        palette = self.palette
-        keys = [("enter", "takes it"), ("esc", "leaves it")]
-        if self.typed is None:
-            act = {"text": "edits", "cycle": "changes"}[self.current.kind]
-            keys = [("jk", "move"), ("enter", act), ("s", "saves"), ("esc", "no change")]
-        spans: list[Span] = []
-        for key, meaning in keys:
-            spans += [(f" {key}", palette.text), (f" {meaning} ", palette.dim)]
-        return spans
 
-
-class ChoicesScreen(ModalScreen[bool]):
+class ChoicesScreen(Frame):
     """Everything the method can be told, with what it will need for the current neuron."""
 
-    BINDINGS: ClassVar = []
+    NAME = CHOICES
+    HEADING = "How to explain, simulate and score"
 
     def __init__(self, engine: Engine, neuron: NeuronId) -> None:
         super().__init__()
         self._engine = engine
         self._neuron = neuron
+        self._pane = ChoicesPane()
 
-    def compose(self) -> ComposeResult:
-        yield ChoicesPane()
+    def body(self) -> ComposeResult:
+        yield self._pane
 
-    def on_mount(self) -> None:
-        self._pane = self.query_one(ChoicesPane)
+    def ready(self) -> None:
         self._pane.values = values_of(self._engine.choices)
         self.set_focus(self._pane)
         self._look()
 
-    def on_key(self, event: events.Key) -> None:
-        """Every key is for the pane; none gets through to the screen below."""
-        event.stop()
-        event.prevent_default()
+    def foot(self) -> list[tuple[str, str]] | None:
         if self._pane.typed is not None:
-            self._type(event)
-            return
-        key = event.key
-        if key in ("j", "down", "tab"):
-            self._pane.row = (self._pane.row + 1) % len(ROWS)
-        elif key in ("k", "up", "shift+tab"):
-            self._pane.row = (self._pane.row - 1) % len(ROWS)
-        elif key in ("enter", "space", "l", "right", "h", "left"):
-            self._change(-1 if key in ("h", "left") else 1, entered=key == "enter")
-            return
-        elif key == "s":
-            self.run_worker(self._save(), exclusive=True)
-            return
-        elif key in ("escape", "q", "c", "ctrl+c"):
-            self.dismiss(False)
-            return
-        self._pane.redraw()
+            return [("enter", "takes it"), ("esc", "leaves it")]
+        return None
+
+    def takes(self, event: events.Key) -> bool:
+        if self._pane.typed is None:
+            return False
+        self._type(event)
+        self.draw_footer()
+        return True
+
+    def action_move(self, direction: str) -> None:
+        """Move among the rows; left and right change the value."""
+        count, last = self.take_count(), len(ROWS) - 1
+        pane = self._pane
+        match direction:
+            case "left" | "right":
+                self._change(-1 if direction == "left" else 1, entered=False)
+                return
+            case "down" | "up":
+                pane.row = (pane.row + (count or 1) * (1 if direction == "down" else -1)) % (
+                    last + 1
+                )
+            case "home" | "end" if count is not None:
+                pane.row = max(0, min(count - 1, last))
+            case _:
+                pane.row = 0 if direction in ("home", "page_up", "half_up") else last
+        pane.redraw()
+
+    def action_pane(self, by: int) -> None:
+        """Move to a neighbouring row."""
+        self.action_move("down" if by > 0 else "up")
+
+    def action_open(self) -> None:
+        """Edit the row's text, or take its next value."""
+        self._change(1, entered=True)
+        self.draw_footer()
+
+    def action_choices_save(self) -> None:
+        """Take the choices and remember them."""
+        self.run_worker(self._save(), exclusive=True)
 
     def _change(self, by: int, *, entered: bool) -> None:
         pane, row = self._pane, self._pane.current
@@ -151,12 +158,8 @@ class ChoicesScreen(ModalScreen[bool]):
             pane.typed = None
             self._look()
             return
-        elif event.key in ("backspace", "ctrl+h"):
-            pane.typed = pane.typed[:-1]
-        elif event.key in ("ctrl+u", "ctrl+w"):
-            pane.typed = ""
-        elif event.is_printable and event.character:
-            pane.typed += event.character
+        else:
+            pane.typed = typed(pane.typed, event)
         pane.redraw()
 
     def _look(self) -> None:
@@ -201,4 +204,4 @@ class ChoicesScreen(ModalScreen[bool]):
             self._pane.remark = (str(error), True)
             self._pane.redraw()
             return
-        self.dismiss(True)
+        self.action_back()

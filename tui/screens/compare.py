@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.style import Style
-from textual import events
 from textual.app import ComposeResult
-from textual.screen import ModalScreen
 
 from engine.errors import NeuroglassError
 from engine.glyphs import inert
+from tui.actions import COMPARE, Action
+from tui.screens.frame import Frame
 from tui.session import NeuronView, Result, number
 from tui.widgets.explanation_panel import judged
 from tui.widgets.pane import Pane, Span, merged
 from tui.widgets.rows import Rows, paragraph, score_row
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from engine.engine import Engine
     from engine.judgement import Judgement
@@ -94,24 +94,20 @@ class ComparePane(Pane, can_focus=True):
 
     DEFAULT_CSS = "ComparePane { width: 100%; height: 100%; }"
 
-    def __init__(self, title: str) -> None:
+    def __init__(self) -> None:
         super().__init__(id="compare")
-        self._title = title
         self.entries: list[Entry] = []
         self.current = 0
-        self.asked = False
         self.columns = 1
 
     def build(self, width: int, height: int) -> list[list[Span]]:
         palette = self.palette
-        rows: list[list[Span]] = [[(f" {self._title}", palette.strong)], []]
-        room = height - 4
+        rows: list[list[Span]] = [[]]
+        room = height - 1
         if not self.entries:
             rows.append([(" None yet. e explains, E scores words of your own.", palette.dim)])
         else:
             rows += self._grid(width, room)
-        rows += [[]] * (height - 1 - len(rows))
-        rows[height - 1 :] = [self._keys()]
         return rows
 
     def _grid(self, width: int, room: int) -> list[list[Span]]:
@@ -175,75 +171,91 @@ class ComparePane(Pane, can_focus=True):
             )
         return rows + judged(entry.judgements, width - 1, palette)[1:]
 
-    def _keys(self) -> list[Span]:
-        palette = self.palette
-        keys = [("jk", "move"), ("enter", "show"), ("d", "delete"), ("esc", "back")]
-        if self.asked:
-            keys = [("d", "again deletes it for good"), ("esc", "keeps it")]
-        spans: list[Span] = []
-        for key, meaning in keys:
-            spans += [(f" {key}", palette.text), (f" {meaning} ", palette.dim)]
-        return spans
+    # -- moving
+
+    @property
+    def place(self) -> object:
+        return self.current
+
+    def move(self, direction: str) -> None:
+        """Move among the explanations as the action of that name says."""
+        count = len(self.entries)
+        step = {"left": -1, "right": 1, "up": -self.columns, "down": self.columns}
+        step |= {"home": -count, "end": count, "page_up": -count, "page_down": count}
+        self.current = max(0, min(self.current + step.get(direction, 0), count - 1))
+        self.redraw()
+
+    def to_row(self, number_: int) -> None:
+        """Put the cursor on an explanation, counted from 1."""
+        self.current = max(0, min(number_, len(self.entries)) - 1)
+        self.redraw()
 
 
-class CompareScreen(ModalScreen[int]):
-    """Compare; the result is the saved explanation that is to be shown."""
+class CompareScreen(Frame):
+    """Compare; which saved explanation is to be shown is told to ``chosen``."""
 
-    def __init__(self, engine: Engine, view: NeuronView, result: Result | None) -> None:
+    NAME = COMPARE
+
+    def __init__(
+        self,
+        engine: Engine,
+        view: NeuronView,
+        result: Result | None,
+        chosen: Callable[[int], None],
+    ) -> None:
         super().__init__()
         self._engine = engine
-        self._pane = ComparePane(f"Explanations of {view.record.neuron}")
+        self._neuron = view.record.neuron
+        self._chosen = chosen
+        self._pane = ComparePane()
         self._pane.entries = entries(view, result)
 
-    def compose(self) -> ComposeResult:
+    def body(self) -> ComposeResult:
         yield self._pane
 
-    def on_mount(self) -> None:
+    def ready(self) -> None:
         self.set_focus(self._pane)
 
-    def on_key(self, event: events.Key) -> None:
-        """Every key is for the pane; none gets through to the screen below."""
-        event.stop()
-        event.prevent_default()
-        pane, count = self._pane, len(self._pane.entries)
-        steps = {"l": 1, "right": 1, "h": -1, "left": -1, "tab": 1}
-        steps |= {"j": pane.columns, "down": pane.columns}
-        steps |= {"k": -pane.columns, "up": -pane.columns}
-        if event.key == "d" and count:
-            self._delete()
-            return
-        if event.key == "escape" and pane.asked:
-            pane.asked = False
-        elif event.key in ("escape", "q", "v", "ctrl+c"):
-            self.dismiss(None)
-            return
-        elif event.key == "enter" and count:
-            self.dismiss(pane.entries[pane.current].id)
-            return
-        elif event.key in steps and count:
-            pane.asked = False
-            pane.current = max(0, min(pane.current + steps[event.key], count - 1))
-        pane.redraw()
+    def head(self) -> tuple[list[Span], list[Span]]:
+        palette = self._app.palette
+        left = [(" Explanations of ", palette.dim), (str(self._neuron), palette.strong)]
+        return left, self._app.scan_text or []
 
-    def _delete(self) -> None:
+    def why_not(self, action: Action) -> str:
         pane = self._pane
-        entry = pane.entries[pane.current]
-        if entry.id is None or entry.published:
-            return
-        if not pane.asked:
-            pane.asked = True
-            pane.redraw()
-            return
-        pane.asked = False
-        self.run_worker(self._deleted(pane.entries[pane.current].id), exclusive=True)
+        if action.id in ("open", "compare.delete"):
+            if not pane.entries:
+                return "There is no explanation yet."
+            entry = pane.entries[pane.current]
+            if action.id == "compare.delete" and entry.id is None:
+                return "That one is not saved: there is nothing to delete."
+            if action.id == "compare.delete" and entry.published:
+                return "That one came with the published files: it stays there."
+        return super().why_not(action)
 
-    async def _deleted(self, number_: int | None) -> None:
+    def action_open(self) -> None:
+        """Show the explanation in the explorer."""
+        number_ = self._pane.entries[self._pane.current].id
+        if number_ is not None:
+            self._chosen(number_)
+        self.action_back()
+
+    def action_compare_delete(self) -> None:
+        """Ask whether the explanation is to be deleted."""
+        number_ = self._pane.entries[self._pane.current].id
+        self.ask("delete", f"Delete explanation #{number_} for good?", {"d": "delete"})
+
+    async def answered(self, about: str, answer: str) -> None:
+        number_ = self._pane.entries[self._pane.current].id
         assert number_ is not None
         try:
             await self._engine.store.delete_explanations([number_])
         except NeuroglassError as error:
-            self.notify(inert(str(error)), severity="error", markup=False)
+            self.say(inert(str(error)), error=True)
             return
-        self._pane.entries = [one for one in self._pane.entries if one.id != number_]
-        self._pane.current = min(self._pane.current, max(len(self._pane.entries) - 1, 0))
-        self._pane.redraw()
+        pane = self._pane
+        pane.entries = [one for one in pane.entries if one.id != number_]
+        pane.current = min(pane.current, max(len(pane.entries) - 1, 0))
+        pane.redraw()
+        self.draw_footer()
+        self.say("Deleted.")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from textual import events
 from textual.app import ComposeResult
-from textual.screen import ModalScreen
 
 from engine.errors import NeuroglassError
 from engine.glyphs import inert
 from engine.neuron import NeuronId
+from tui.actions import EFFECTS
 from tui.hints import hints
+from tui.screens.frame import Frame
 from tui.widgets.effects_pane import EffectsPane, sections_of
+from tui.widgets.pane import Span
 
 if TYPE_CHECKING:
     from engine.effects import Effects
@@ -24,10 +26,10 @@ if TYPE_CHECKING:
 COUNT = 20
 
 
-class EffectsScreen(ModalScreen[NeuronId]):
-    """Look; the result is the neuron that is to be opened."""
+class EffectsScreen(Frame):
+    """Look; follow a connection, or open the neuron at its end."""
 
-    CSS = "EffectsScreen { background: $background; }"
+    NAME = EFFECTS
 
     def __init__(self, engine: Engine, neuron: NeuronId) -> None:
         super().__init__()
@@ -35,17 +37,23 @@ class EffectsScreen(ModalScreen[NeuronId]):
         self._pane = EffectsPane()
         self._pane.neuron = neuron
 
-    def compose(self) -> ComposeResult:
+    def body(self) -> ComposeResult:
         yield self._pane
 
-    def on_mount(self) -> None:
+    def ready(self) -> None:
         self.set_focus(self._pane)
         self._load(self._pane.neuron)
+
+    def head(self) -> tuple[list[Span], list[Span]]:
+        palette = self._app.palette
+        left = [(" Effects of ", palette.dim), (str(self._pane.neuron), palette.strong)]
+        return left, [("direct paths by weights, no attention ", palette.faint)]
 
     def _load(self, neuron: NeuronId) -> None:
         pane = self._pane
         pane.neuron, pane.section, pane.row = neuron, 0, 0
         pane.remark = ("Loading the model …", False)
+        self.draw_top()
         pane.show(sections_of(None, {}))
         self.run_worker(self._read(neuron), name="effects", exclusive=True)
 
@@ -69,35 +77,29 @@ class EffectsScreen(ModalScreen[NeuronId]):
             problem = str(error)
         pane.remark = (inert(problem), bool(problem))
         pane.show(sections_of(effects, similar, missing="–"))
-        pane.hints = await asyncio.to_thread(hints, engine, list(pane.neurons()))
+        with suppress(NeuroglassError):  # the store may be closed meanwhile
+            pane.hints = await asyncio.to_thread(hints, engine, list(pane.neurons()))
         pane.redraw()
 
-    def on_key(self, event: events.Key) -> None:
-        """Every key is for the pane; none gets through to the screen below."""
-        event.stop()
-        event.prevent_default()
-        pane = self._pane
-        moves = {
-            "j": "down",
-            "down": "down",
-            "k": "up",
-            "up": "up",
-            "h": "left",
-            "left": "left",
-            "l": "right",
-            "right": "right",
-            "tab": "group",
-            "shift+tab": "-group",
-            "home": "home",
-            "end": "end",
-            **{number: number for number in "123"},
-        }
-        if event.key in moves:
-            pane.move(moves[event.key])
-        elif event.key in ("escape", "q", "ctrl+c"):
-            self.dismiss(None)
-        elif event.key in ("enter", "f"):
-            self._follow(opened=event.key == "enter")
+    def action_pane(self, by: int) -> None:
+        """Go to the next or previous group of lists."""
+        self._pane.move("group" if by > 0 else "-group")
+
+    def action_group(self, by: int) -> None:
+        """Go to a neighbouring group of lists, or to the one that the count numbers."""
+        count = self.take_count()
+        if count is None:
+            self.action_pane(by)
+        else:
+            self._pane.to_group(count)
+
+    def action_open(self) -> None:
+        """Open the neuron under the cursor."""
+        self._follow(opened=True)
+
+    def action_effects_follow(self) -> None:
+        """Show the effects of the neuron under the cursor."""
+        self._follow(opened=False)
 
     def _follow(self, *, opened: bool) -> None:
         pane = self._pane
@@ -105,16 +107,14 @@ class EffectsScreen(ModalScreen[NeuronId]):
         if entry is None or index is None:
             return
         if entry.neuron is None:
-            pane.remark = ("That is a token: enter and f take a neuron.", False)
-            pane.redraw()
+            self.say("That is a token: enter and f take a neuron.")
             return
         try:
             index.check(entry.neuron)
         except NeuroglassError as error:
-            pane.remark = (inert(str(error)), True)
-            pane.redraw()
+            self.say(inert(str(error)), error=True)
             return
         if opened:
-            self.dismiss(entry.neuron)
+            self.open_neuron(entry.neuron)
         else:
             self._load(entry.neuron)

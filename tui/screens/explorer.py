@@ -1,4 +1,4 @@
-"""The one screen: looking is inherited, here is what changes something."""
+"""The explorer: looking is inherited, here is what changes something."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from textual import on
 from engine.errors import NeuroglassError
 from engine.glyphs import inert
 from engine.neuron import NeuronId
-from tui.actions import bindings
 from tui.messages import EngineOpened, ExplainMoved, IndexChanged, Problem, ScanMoved
-from tui.screens.laboratory import Laboratory
-from tui.session import Result
+from tui.screens.browser import Browser
+from tui.session import Result, Session
 from tui.widgets import status
-from tui.widgets.prompt import BottomLine
 
 if TYPE_CHECKING:
     from engine.catalogue import Catalogue
@@ -22,13 +20,11 @@ if TYPE_CHECKING:
     from engine.engine import Engine
 
 
-class Explorer(Laboratory):
+class Explorer(Browser):
     """Scanning, explaining, saving, annotating, leaving."""
 
-    BINDINGS = bindings()
-
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         #: What the user has said may be spent on, until the choices change.
         self._agreed: Choices | None = None
         self._asked: Choices | None = None
@@ -41,19 +37,18 @@ class Explorer(Laboratory):
             self._take(message.engine.catalogue)
         else:
             self._heatmap.show((), 0, message=self._app.waiting_text())
-        self.draw_top()
+        self._app.draw_top()
+        self.draw_footer()
 
     @on(IndexChanged)
     def _index_changed(self, message: IndexChanged) -> None:
         self._take(message.index)
-        self.draw_top()
+        self._app.draw_top()
 
     def _take(self, index: Catalogue) -> None:
         engine = self.engine
         assert engine is not None
-        first, self._index = self._index is None, index
-        if first:
-            self._draw_footer()
+        self._index = index
         here = self.session.neuron
         if here.layer >= index.n_layers or here.index not in index.present(here.layer):
             layers = (n for n in range(index.n_layers) if index.present(n))
@@ -70,28 +65,29 @@ class Explorer(Laboratory):
         palette = self._app.palette
         match message.event:
             case events.ScanProgress() as progress:
-                self._scan_text = status.scanning(progress, palette)
+                self._app.scan_text = status.scanning(progress, palette)
             case events.ScanStage(text=text):
-                self._scan_text = [(f"{inert(text)} ", palette.dim)]
+                self._app.scan_text = [(f"{inert(text)} ", palette.dim)]
             case events.ScanPublished():
                 pass
             case events.ScanFailed(message=text, remedy=remedy):
-                self._scan_text = None
+                self._app.scan_text = None
                 self.post_message(Problem(text, remedy))
             case _:
-                self._scan_text = None
+                self._app.scan_text = None
         if self._index is None and not isinstance(message.event, events.ScanFailed):
             self._heatmap.show((), 0, message=self._app.waiting_text())
-        self.draw_top()
+        self._app.draw_top()
 
     @on(Problem)
     def _problem(self, message: Problem) -> None:
+        message.prevent_default()
         text = f"{message.message} {message.remedy}".strip()
         if message.fatal or self._index is None:
             lines = [line for line in (message.message, message.remedy) if line]
             self._heatmap.show((), 0, message=[inert(line) for line in lines], failed=True)
         else:
-            self.say(inert(text), error=True)
+            self._app.say(inert(text), error=True)
 
     # -- explaining and saving
 
@@ -121,8 +117,8 @@ class Explorer(Laboratory):
             return
         money = "" if estimate.money is None else f", {estimate.money:.4f} in money"
         self.say("")
-        self._before, self._asked = self._pane, choices
-        self._status.ask(
+        self._asked = choices
+        self.ask(
             "explain",
             f"Asks {estimate.requests} times, about {estimate.tokens:,} tokens{money}.",
             {"enter": "go"},
@@ -146,18 +142,16 @@ class Explorer(Laboratory):
     def action_write(self) -> None:
         """Ask for an explanation of the user's own."""
         if self.neuron_view is not None and not self._busy():
-            self._before = self._pane
             # A published sentence is what one scores again; it can be changed first.
             known = next((one.text for one in self.neuron_view.saved if one.id < 0), "")
-            self._status.ask_text("write", f"What {self.session.neuron} fires on:", known)
+            self.ask_text("write", f"What {self.session.neuron} fires on:", known)
 
     def action_choices(self) -> None:
         """Choose how to explain and score."""
         if self.engine is not None:
             from tui.screens.choices import ChoicesScreen
 
-            screen = ChoicesScreen(self.engine, self.session.neuron)
-            self.app.push_screen(screen, lambda _: self._draw_neuron(keep_cursor=True))
+            self.app.push_screen(ChoicesScreen(self.engine, self.session.neuron))
 
     def action_compare(self) -> None:
         """Show the neuron's explanations side by side."""
@@ -168,15 +162,14 @@ class Explorer(Laboratory):
 
         neuron = view.record.neuron
 
-        def chosen(number: int | None) -> None:
+        def chosen(number: int) -> None:
             result = self.session.results.get(neuron)
-            if number is not None and result is not None and result.saved is not None:
+            if result is not None and result.saved is not None:
                 del self.session.results[neuron]
-            if number is not None:
-                self._feed.preferred[neuron] = number
-            self._feed.again()
+            self._feed.preferred[neuron] = number
 
-        self.app.push_screen(CompareScreen(engine, view, self.session.results.get(neuron)), chosen)
+        result = self.session.results.get(neuron)
+        self.app.push_screen(CompareScreen(engine, view, result, chosen))
 
     @on(ExplainMoved)
     def _explain_moved(self, message: ExplainMoved) -> None:
@@ -227,7 +220,7 @@ class Explorer(Laboratory):
             self._draw_list()
         if self.neuron_view is None or self.neuron_view.record.neuron != message.neuron:
             if ended and result.card is not None:
-                self.say(f"{message.neuron} is explained and scored.")
+                self._app.say(f"{message.neuron} is explained and scored.")
             return
         if ended:
             self._draw_neuron(keep_cursor=True)
@@ -241,6 +234,8 @@ class Explorer(Laboratory):
             self.say("Cancelled.")
         elif self._pane != "list":
             self._focus("list")
+        else:
+            self.say("")
 
     async def action_save(self) -> None:
         """Save the explanation of the current neuron."""
@@ -303,31 +298,19 @@ class Explorer(Laboratory):
 
     # -- the program
 
-    @on(BottomLine.Answered)
-    async def _answered(self, message: BottomLine.Answered) -> None:
-        self._status.stop()
-        self._focus(self._before)
-        if message.answer == "escape":
-            return
-        if message.about == "explain":
+    async def answered(self, about: str, answer: str) -> None:
+        if about == "explain":
             self._agreed = self._asked
             self._explain()
-        elif message.about == "write":
-            if message.answer.strip():
-                self._explain(message.answer)
-        elif message.about == "goto":
-            self._go_to(message.answer.strip())
-        elif message.about == "quit":
-            if message.answer == "s":
+        elif about == "write":
+            if answer.strip():
+                self._explain(answer)
+        elif about == "quit":
+            if answer == "s":
                 for result in self.session.unsaved():
                     if not await self._save(result):
                         return
             self._app.leave()
-
-    async def action_scan(self) -> None:
-        """Start the scan or stop it."""
-        await self._app.toggle_scan()
-        self.draw_top()
 
     def action_copy(self) -> None:
         """Send neuron and explanation to the terminal's clipboard."""
@@ -343,26 +326,13 @@ class Explorer(Laboratory):
         self.app.copy_to_clipboard(text)
         self.say(f"Sent {len(text.encode())} bytes to the terminal's clipboard.")
 
-    def action_light(self) -> None:
-        """Switch between dark and light."""
-        self._app.toggle_light()
-
-    def action_redraw(self) -> None:
-        """Send the whole screen again, whatever else has written on the terminal."""
-        self._app.redraw()
-
-    def action_palette(self) -> None:
-        """Open the command palette."""
-        self.app.action_command_palette()
-
     async def action_quit(self) -> None:
         """Quit; unsaved explanations are asked about once."""
         unsaved = self.session.unsaved()
-        if not unsaved or self._status.asking:
+        if not unsaved or self.asking:
             self._app.leave()
             return
         one = f"Explanation of {unsaved[0].neuron}"
         what = one if len(unsaved) == 1 else f"{len(unsaved)} explanations"
-        self._before = self._pane
         answers = {"s": "save and quit", "q": "quit without"}
-        self._status.ask("quit", f"{what} not saved.", answers)
+        self.ask("quit", f"{what} not saved.", answers)

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container
-from textual.screen import ModalScreen
 
 from engine.errors import NeuroglassError
 from engine.glyphs import inert
 from engine.neuron import NeuronId
+from tui.actions import LAB, Action
 from tui.hints import hints
 from tui.passages import Passage
+from tui.screens.frame import Frame
 from tui.widgets import lab_bars
 from tui.widgets.firing_list import FiringList
 from tui.widgets.heatmap import Heatmap
 from tui.widgets.lab_result import LabResult
-from tui.widgets.pane import Line
+from tui.widgets.pane import Span
 from tui.widgets.prompt_heat import PromptHeat
 from tui.widgets.text_line import TextLine
 
@@ -28,48 +29,26 @@ if TYPE_CHECKING:
     from engine.change import Change
     from engine.engine import Engine
     from engine.experiments import PromptReading
-    from tui.app import NeuroglassApp
 
 #: The neurons at a token are ranked once the cursor has rested so long.
 REST_SECONDS = 0.12
 #: Continuations are drawn a few times a second.
 DRAW_SECONDS = 0.1
 COUNT = 40
+#: What can be done without a text.
+FREE = ("lab.type", "lab.open")
 _HINT = (
     "On the tokens: a takes the neuron away and compares what the model predicts, c changes to "
     "what, w where. s continues the text with the neuron turned up and down."
 )
-_MOVES = {
-    "j": "down",
-    "down": "down",
-    "k": "up",
-    "up": "up",
-    "h": "left",
-    "left": "left",
-    "l": "right",
-    "right": "right",
-    "home": "home",
-    "less_than_sign": "home",
-    "end": "end",
-    "greater_than_sign": "end",
-    "pagedown": "page_down",
-    "space": "page_down",
-    "pageup": "page_up",
-    "b": "page_up",
-}
 
 
-class PromptScreen(ModalScreen[NeuronId]):
-    """Experiments on a typed text; the result is a neuron that is to be opened.
+class PromptScreen(Frame):
+    """Experiments on a typed text."""
 
-    Attributes:
-        text: What stands in the line, to be there again the next time.
-    """
-
+    NAME = LAB
     CSS = """
-    PromptScreen { background: $background; }
-    #lab-top, #lab-line, #lab-status, #lab-footer { height: 1; }
-    #lab-line { margin-top: 1; }
+    #lab-line { height: 1; margin-top: 1; }
     #lab-body {
         height: 1fr; layout: grid; margin-top: 1;
         grid-size: 2 2; grid-columns: 1fr 46; grid-rows: 12 1fr;
@@ -103,29 +82,37 @@ class PromptScreen(ModalScreen[NeuronId]):
         self._everywhere = True
         self._seed = 0
 
-    def compose(self) -> ComposeResult:
-        yield Line(id="lab-top", keep_left=True)
+    def body(self) -> ComposeResult:
         yield self._line
         with Container(id="lab-body"):
             yield self._heat
             yield self._list
             yield self._result
-        yield Line(id="lab-status")
-        yield Line(id="lab-footer")
 
-    def on_mount(self) -> None:
+    def ready(self) -> None:
         self.set_focus(self._line)
         self._nothing_yet()
         self._read()
         self._draw_bars()
 
-    def on_resize(self, event: events.Resize) -> None:
-        """Choose the layout that fits."""
-        width, height = event.size
-        narrow = width < 70 or height < 18
-        self.set_class(narrow, "narrow")
-        self.set_class(not narrow and (width < 106 or height < 32), "medium")
-        self._draw_bars()
+    def medium(self, width: int, height: int) -> bool:
+        return width < 106 or height < 32
+
+    def head(self) -> tuple[list[Span], list[Span]]:
+        return lab_bars.head(self._neuron, self._reading, self._app.palette)
+
+    def status_left(self, room: int) -> list[Span]:
+        return lab_bars.token(self._reading, self._heat.token, self._app.palette)
+
+    def foot(self) -> list[tuple[str, str]] | None:
+        if self.focused is self._line:
+            return [("type", "your text"), ("tab", "tokens"), ("esc", "to the tokens")]
+        return None
+
+    def why_not(self, action: Action) -> str:
+        if action.id.startswith("lab.") and action.id not in FREE and self._reading is None:
+            return "There is no text yet: i types one."
+        return super().why_not(action)
 
     @property
     def text(self) -> str:
@@ -134,35 +121,26 @@ class PromptScreen(ModalScreen[NeuronId]):
 
     # -- keys
 
-    def on_key(self, event: events.Key) -> None:
-        """Every key is for this screen; none gets through to the one below."""
-        event.stop()
-        event.prevent_default()
-        key = event.key
-        if key in ("tab", "shift+tab"):
-            self._turn(1 if key == "tab" else -1)
-        elif self.focused is self._line:
-            self._typed(event)
-        elif key in ("escape", "q", "ctrl+c"):
-            self.dismiss(None)
-        elif key in _MOVES:
-            self._move(_MOVES[key])
-        else:
-            self._act(key)
-
-    def _typed(self, event: events.Key) -> None:
+    def takes(self, event: events.Key) -> bool:
+        if self.focused is not self._line:
+            return False
+        if event.key in ("tab", "shift+tab"):
+            return False
         if event.key in ("enter", "down"):
             self._turn(1)
         elif event.key in ("escape", "ctrl+c"):
             if event.key == "ctrl+c" or not self.text:
-                self.dismiss(None)
+                self.action_back()
             else:
                 self._turn(1)
         elif self._line.type(event):
             self._changed()
+        return True
 
     def on_paste(self, event: events.Paste) -> None:
         """Take what is pasted, with its new lines, into the text."""
+        if self.asking:
+            return
         event.stop()
         if self.focused is self._line:
             self._line.insert(event.text)
@@ -189,44 +167,53 @@ class PromptScreen(ModalScreen[NeuronId]):
         self._heat.redraw()
         self._draw_bars()
 
-    def _move(self, direction: str) -> None:
-        if self.focused is self._list:
-            self._list.move(direction)
-            return
+    def action_pane(self, by: int) -> None:
+        """Go to the next or previous pane."""
+        self._turn(by)
+
+    def action_move(self, direction: str) -> None:
+        """Move within the focused pane."""
         before = self._heat.token
-        self._heat.move(direction)
+        super().action_move(direction)
         if self._heat.token != before:
-            self._draw_bars()
+            self.say("")
             self._rank()
 
-    def _act(self, key: str) -> None:
-        match key:
-            case "i":
-                self._focus(self._line)
-            case "enter" if self.focused is self._heat:
-                self._focus(self._list)
-            case "enter":
-                self._watch(self._list.current)
-            case "o":
-                chosen = self._list.current if self.focused is self._list else self._neuron
-                self.dismiss(chosen)
-            case "a":
-                self._ablate()
-            case "c":
-                self._kind += 1
-                self._ablate()
-            case "w":
-                self._everywhere = not self._everywhere
-                self._ablate()
-            case "s":
-                self._steer()
-            case "r":
-                self._seed += 1
-                self._steer()
+    def action_open(self) -> None:
+        """From the tokens into the list; in the list, watch the neuron."""
+        if self.focused is self._heat:
+            self._focus(self._list)
+        else:
+            self._watch(self._list.current)
+
+    def action_lab_open(self) -> None:
+        """Open a neuron in the explorer."""
+        chosen = self._list.current if self.focused is self._list else self._neuron
+        self.open_neuron(chosen or self._neuron)
+
+    def action_lab_type(self) -> None:
+        """Type."""
+        self._focus(self._line)
+
+    def action_lab_change(self) -> None:
+        """Ablate to the next kind of value."""
+        self._kind += 1
+        self.action_lab_ablate()
+
+    def action_lab_where(self) -> None:
+        """Ablate at one token, or everywhere."""
+        self._everywhere = not self._everywhere
+        self.action_lab_ablate()
+
+    def action_lab_seed(self) -> None:
+        """Steer with the next seed."""
+        self._seed += 1
+        self.action_lab_steer()
 
     # -- reading
 
     def _changed(self) -> None:
+        self._app.session.prompt = self.text
         self._result.say("")
         self.remove_class("results")
         self.workers.cancel_group(self, "try")
@@ -237,9 +224,9 @@ class PromptScreen(ModalScreen[NeuronId]):
         self._wanted = True
         if not self._busy:
             self._busy = True
-            self.run_worker(self._reader(), name="prompt", group="prompt")
+            self.run_worker(self._read_on(), name="prompt", group="prompt")
 
-    async def _reader(self) -> None:
+    async def _read_on(self) -> None:
         try:
             while self._wanted:
                 self._wanted = False
@@ -321,7 +308,8 @@ class PromptScreen(ModalScreen[NeuronId]):
         several = (zero, Change("mean"), full, more, Change("scale", -1.0))
         return several[self._kind % len(several)]
 
-    def _ablate(self) -> None:
+    def action_lab_ablate(self) -> None:
+        """Take the neuron away and compare."""
         if self._reading is not None:
             self.add_class("results")
             self.run_worker(self._ablating(), name="ablate", group="try", exclusive=True)
@@ -339,7 +327,8 @@ class PromptScreen(ModalScreen[NeuronId]):
             return
         self._result.show_ablation(found)
 
-    def _steer(self) -> None:
+    def action_lab_steer(self) -> None:
+        """Continue the text with the neuron turned up and down."""
         if self._reading is not None:
             self.add_class("results")
             self.run_worker(self._steering(), name="steer", group="try", exclusive=True)
@@ -372,12 +361,7 @@ class PromptScreen(ModalScreen[NeuronId]):
     # -- the lines around
 
     def _draw_bars(self) -> None:
-        if not self.is_mounted:
-            return
-        palette = cast("NeuroglassApp", self.app).palette
-        reading, focused = self._reading, self.focused
-        self.query_one("#lab-top", Line).show(*lab_bars.head(self._neuron, reading, palette))
-        here = lab_bars.token(reading, self._heat.token, palette)
-        self.query_one("#lab-status", Line).show(here)
-        pane = focused.id if focused is not None else None
-        self.query_one("#lab-footer", Line).show(lab_bars.keys(pane, palette, self.size.width))
+        if self.is_mounted:
+            self.draw_top()
+            self.draw_status()
+            self.draw_footer()

@@ -3,60 +3,90 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from textual import events
 from textual.app import ComposeResult
-from textual.screen import ModalScreen
 
-from engine.errors import NeuroglassError, UsageError
+from engine.errors import NeuroglassError
 from engine.glyphs import inert
 from engine.neuron import NeuronId
-from tui.triage_filter import parse, where
-from tui.widgets.triage_pane import READ, Choice, Dialog, TriagePane, View
+from tui.actions import TRIAGE, Action
+from tui.screens.triage_start import STOPPING, Starter
+from tui.triage_filter import parse
+from tui.widgets.pane import Span
+from tui.widgets.prompt import typed
+from tui.widgets.triage_pane import READ, View
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from engine.engine import Engine
-    from engine.triage import Board, Filter, Sorting, TriageRequest
+    from engine.triage import Board, Filter, Sorting
 
 #: How often the run is looked at, in seconds.
 LOOK = 0.5
-#: How many neurons the dialog offers to draw.
-SAMPLE = 200
-STOPPING = "Stopping; what is done is kept."
 
 
-class TriageScreen(ModalScreen[NeuronId]):
-    """Follow and choose; the result is the neuron that is to be opened.
+class TriageScreen(Starter):
+    """Follow and choose.
 
     The run is a process of its own: what is shown is read from the store, and leaving the
     screen or the app changes nothing about it.
     """
 
-    CSS = "TriageScreen { background: $background; }"
+    NAME = TRIAGE
+    HEADING = "Triage"
 
     def __init__(self, engine: Engine, neuron: NeuronId) -> None:
-        super().__init__()
-        self._engine = engine
-        self._neuron = neuron
-        self._pane = TriagePane()
+        super().__init__(engine, neuron)
         self._board: Board | None = None
         self._only: Filter | None = None
         self._sorting: Sorting | None = None
         self._looked = asyncio.Lock()
         self._moved = False
-        self._request: TriageRequest | None = None
 
-    def compose(self) -> ComposeResult:
+    def body(self) -> ComposeResult:
         yield self._pane
 
-    def on_mount(self) -> None:
+    def ready(self) -> None:
         self.set_focus(self._pane)
         self._look_soon()
         self.set_interval(LOOK, self._look_soon)
+
+    def foot(self) -> list[tuple[str, str]] | None:
+        pane = self._pane
+        if pane.typed is not None:
+            return [("enter", "filters"), ("esc", "leaves it")]
+        if pane.dialog is not None:
+            batch = [("b", "batch")] if pane.dialog.can_batch else []
+            return [("jk", "move"), ("enter", "starts"), *batch, ("esc", "no run")]
+        return None
+
+    def title_of(self, action: Action) -> str:
+        status = self._pane.view.status
+        if action.id == "triage.pause" and status is not None:
+            if status.standing == "waiting":
+                return "collect"
+            return "stop" if status.running else "resume"
+        return action.title
+
+    def status_left(self, room: int) -> list[Span]:
+        return self._pane.status(room)
+
+    def why_not(self, action: Action) -> str:
+        status = self._pane.view.status
+        running = status is not None and status.running
+        if action.id == "triage.new" and running:
+            return "A run is under way; p stops it first."
+        if action.id == "triage.pause" and not running and self._board is not None:
+            if status is None:
+                return "There is no run yet: N starts one."
+            if not status.resumable:
+                return "The run is finished: N starts another one."
+        if action.id == "open" and self._pane.current is None:
+            return "No neuron is explained yet."
+        return super().why_not(action)
 
     # -- looking
 
@@ -75,19 +105,21 @@ class TriageScreen(ModalScreen[NeuronId]):
             try:
                 view = await asyncio.to_thread(self._read, pane.cursor)
             except NeuroglassError as error:
-                pane.remark = (inert(str(error)), True)
-                pane.redraw()
+                self.say(inert(str(error)), error=True)
                 return
             running = view.status is not None and view.status.running
-            if pane.remark[0] == STOPPING and not running:
-                pane.remark = ("", False)
-            pane.view = view
+            stood, pane.view = pane.view.status, view
+            if self._remark[0] == STOPPING and not running:
+                self._remark = ("", False)
             # Who has chosen a row keeps it, wherever new results put it.
             places = [place for place, row in enumerate(view.rows) if row.neuron == at]
             if places and at is not None:
                 pane.cursor = view.first + places[0]
             pane.cursor = max(0, min(pane.cursor, view.total - 1))
             pane.redraw()
+            self.draw_status()
+            if stood is None or view.status is None or stood.standing != view.status.standing:
+                self.draw_footer()
 
     def _read(self, cursor: int) -> View:
         """Read what is new; on a thread."""
@@ -109,46 +141,65 @@ class TriageScreen(ModalScreen[NeuronId]):
 
     # -- keys
 
-    def on_key(self, event: events.Key) -> None:
-        """Every key is for the pane; none gets through to the screen below."""
-        event.stop()
-        event.prevent_default()
+    def takes(self, event: events.Key) -> bool:
         pane = self._pane
         if pane.typed is not None:
             self._type_filter(event)
         elif pane.dialog is not None:
             self._in_dialog(event, pane.dialog)
         else:
-            self._command(event.key)
+            self._remark = ("", False)
+            self.draw_status()
+            return False
+        self._drawn()
+        return True
 
-    def _command(self, key: str) -> None:
-        pane = self._pane
-        pane.remark = ("", False)
+    def action_move(self, direction: str) -> None:
+        """Move in the leaderboard."""
+        pane, count = self._pane, self.take_count()
         page = max(1, pane.room - 1)
-        steps = {"j": 1, "down": 1, "k": -1, "up": -1, "pagedown": page, "space": page}
-        steps |= {"pageup": -page, "b": -page, "ctrl+d": page // 2, "ctrl+u": -(page // 2)}
-        steps |= {"home": -pane.view.total, "less_than_sign": -pane.view.total}
-        steps |= {name: pane.view.total for name in ("end", "G", "greater_than_sign")}
-        if key in steps:
-            self._move(steps[key])
+        if count is not None and direction in ("home", "end"):
+            self._move(count - 1 - pane.cursor)
             return
-        if key == "escape" and pane.filter:
+        steps = {"down": 1, "up": -1, "page_down": page, "page_up": -page}
+        steps |= {"half_down": page // 2, "half_up": -(page // 2)}
+        steps |= {"home": -pane.view.total, "end": pane.view.total}
+        self._move(steps.get(direction, 0) * (count or 1))
+
+    def action_back(self) -> None:
+        """Clear the filter; without one, go back."""
+        if self._pane.filter:
             self._take_filter("")
-        elif key in ("escape", "q", "ctrl+c", "T"):
-            self.dismiss(None)
-            return
-        elif key == "enter" and pane.current is not None:
-            self.dismiss(pane.current.neuron)
-            return
-        elif key in ("slash", "f"):
-            pane.typed = pane.filter
-        elif key in ("s", "o"):
-            self._sort()
-        elif key == "n":
-            self._ask()
-        elif key == "p":
-            self.run_worker(self._stop_or_resume(), group="triage-start", exclusive=True)
-        pane.redraw()
+            self._drawn()
+        else:
+            super().action_back()
+
+    def action_open(self) -> None:
+        """Open the neuron in the explorer."""
+        if self._pane.current is not None:
+            self.open_neuron(self._pane.current.neuron)
+
+    def action_triage_filter(self) -> None:
+        """Type a filter of the leaderboard."""
+        self._pane.typed = self._pane.filter
+        self._drawn()
+
+    def action_sort(self) -> None:
+        """Sort the leaderboard by the next column."""
+        self._sort()
+
+    def action_triage_new(self) -> None:
+        """Ask what to run over."""
+        self._ask()
+        self._drawn()
+
+    def action_triage_pause(self) -> None:
+        """Stop the run, or go on with it."""
+        self.run_worker(self._stop_or_resume(), group="triage-start", exclusive=True)
+
+    def action_choices(self) -> None:
+        """Choose how to explain and score."""
+        self._app.explorer.action_choices()
 
     def _move(self, by: int) -> None:
         pane, view = self._pane, self._pane.view
@@ -189,7 +240,7 @@ class TriageScreen(ModalScreen[NeuronId]):
             self._only = parse(text)
         except NeuroglassError as error:
             pane.typed = None
-            pane.remark = (inert(str(error)), True)
+            self.say(inert(str(error)), error=True)
             return
         pane.typed, pane.filter = None, text
         self._from_the_top()
@@ -205,163 +256,4 @@ class TriageScreen(ModalScreen[NeuronId]):
         else:
             return
         event.stop()
-        pane.redraw()
-
-    # -- starting, stopping, resuming
-
-    def _ask(self) -> None:
-        """Open the dialog, if nothing runs."""
-        pane, index = self._pane, self._engine.index
-        status = pane.view.status
-        if index is None:
-            return
-        if status is not None and status.running:
-            pane.remark = ("A run is under way; p stops it first.", True)
-            return
-        layer = self._neuron.layer
-        whole = index.n_layers * index.n_neurons
-        choices = [
-            Choice(f"Layer {layer}   {index.n_neurons:,} neurons", str(layer)),
-            Choice(f"The whole model   {whole:,} neurons", "all"),
-            Choice(f"{min(SAMPLE, whole):,} random neurons of the model", f"random {SAMPLE}"),
-            Choice("Other layers, neurons, or so many at random …", ""),
-        ]
-        from engine.triage.request import can_batch
-
-        pane.dialog = Dialog(choices, can_batch=can_batch(self._engine.choices))
-        self._reckon()
-
-    def _in_dialog(self, event: events.Key, dialog: Dialog) -> None:
-        pane, count = self._pane, len(dialog.choices)
-        key = event.key
-        if dialog.typed is not None:
-            if key == "escape":
-                dialog.typed = None
-            elif key == "enter":
-                dialog.choices[-1] = Choice(dialog.typed.strip(), dialog.typed.strip())
-                dialog.typed = None
-                self._reckon()
-            else:
-                dialog.typed = typed(dialog.typed, event)
-        elif key in ("escape", "q", "ctrl+c"):
-            pane.dialog = None
-        elif key in ("j", "down", "tab", "k", "up", "shift+tab"):
-            by = -1 if key in ("k", "up", "shift+tab") else 1
-            dialog.row = (dialog.row + by) % count
-            self._reckon()
-        elif key == "b" and dialog.can_batch:
-            dialog.batch = not dialog.batch
-            self._reckon()
-        elif key == "enter" and dialog.row == count - 1 and self._request is None:
-            dialog.typed = dialog.choices[-1].where
-        elif key == "enter" and self._request is not None:
-            self.run_worker(
-                self._start(self._request),
-                name="triage-start",
-                group="triage-start",
-                exclusive=True,
-            )
-        elif dialog.row == count - 1 and event.is_printable and event.character:
-            dialog.typed = dialog.choices[-1].where + event.character
-        pane.redraw()
-
-    def _reckon(self) -> None:
-        """Say what the chosen run would do."""
-        dialog = self._pane.dialog
-        assert dialog is not None
-        self._request = None
-        named = dialog.choices[dialog.row].where
-        dialog.facts, dialog.lines = (("Reckoning …", False) if named else ("", False)), []
-        if named:
-            self.run_worker(
-                self._reckoned(dialog, named),
-                name="triage-reckon",
-                group="triage-reckon",
-                exclusive=True,
-            )
-
-    async def _reckoned(self, dialog: Dialog, named: str) -> None:
-        from engine.triage import TriageRequest
-
-        choices = self._engine.choices
-        try:
-            layers, neurons, random, seed = where(named)
-            request = TriageRequest(layers, neurons, random, seed, choices, batch=dialog.batch)
-            triages = self._engine.triages()
-            total, left = await triages.to_do(request)
-            dialog.facts = (f"{left:,} of {total:,} neurons are left to explain.", False)
-            if not choices.models_needed():
-                dialog.lines = ["No language model is asked: nothing is sent or spent."]
-            elif left:
-                first = next(iter(request.chosen(triages.index)))
-                estimate = await self._engine.estimate(first, request.priced)
-                money = ""
-                if estimate.money is not None:
-                    money = f", money {left * estimate.money:.4f}"
-                dialog.lines = [
-                    f"About {left * estimate.requests:,} requests, "
-                    f"{left * estimate.tokens:,} tokens{money}, by what {first} needs."
-                ]
-        except NeuroglassError as error:
-            dialog.facts = (str(error), True)
-        else:
-            by = choices.explainer
-            if choices.simulator != by:
-                by += f", scored by {choices.simulator}"
-            dialog.lines.append(f"Explained by {by}; c in the explorer changes that.")
-            if dialog.batch:
-                dialog.lines.append(
-                    "In batches, at half the price: each round is answered within a day, and p "
-                    "collects it here."
-                )
-            else:
-                dialog.lines.append("It runs in the background, also when the app is closed.")
-            if dialog.can_batch:
-                dialog.lines.append(
-                    f"b asks {'directly' if dialog.batch else 'through a batch'} instead."
-                )
-            self._request = request
-        self._pane.redraw()
-
-    async def _start(self, request: TriageRequest) -> None:
-        pane = self._pane
-        try:
-            await self._engine.triages().start(request)
-        except NeuroglassError as error:
-            if pane.dialog is not None:
-                pane.dialog.facts = (str(error), True)
-        else:
-            pane.dialog = None
-        pane.redraw()
-        self._look_soon()
-
-    async def _stop_or_resume(self) -> None:
-        pane = self._pane
-        triages = self._engine.triages()
-        try:
-            status = await asyncio.to_thread(triages.status)
-            if status is None:
-                raise UsageError("There is no run yet.", "n starts one.")
-            if status.running:
-                await triages.stop()
-                pane.remark = (STOPPING, False)
-            elif not status.resumable:
-                raise UsageError("The run is finished.", "n starts another one.")
-            else:
-                await triages.start_again(status.stored.id)
-        except NeuroglassError as error:
-            pane.remark = (inert(str(error)), True)
-        with suppress(NeuroglassError):
-            self._look_soon()
-        pane.redraw()
-
-
-def typed(text: str, event: events.Key) -> str:
-    """A line after a key."""
-    if event.key in ("backspace", "ctrl+h"):
-        return text[:-1]
-    if event.key in ("ctrl+u", "ctrl+w"):
-        return ""
-    if event.is_printable and event.character:
-        return text + event.character
-    return text
+        self._drawn()

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.glyphs import exact
 from engine.neuron import NeuronId
-from tui.widgets.lab_bars import key_line
-from tui.widgets.pane import Pane, Span, between, fitted, merged, wrapped
+from tui.widgets.pane import Pane, Span, fitted, merged, wrapped
 
 if TYPE_CHECKING:
     from engine.effects import Effects, Link, Weighted
@@ -46,13 +45,6 @@ class Section:
     missing: str = "…"
 
 
-_KEYS = (
-    ("hjkl", "move"),
-    ("tab", "next group"),
-    ("enter", "open the neuron"),
-    ("f", "follow"),
-    ("esc", "back"),
-)
 GROUPS = ("tokens", "connections", "similar neurons")
 
 
@@ -147,25 +139,35 @@ class EffectsPane(Pane, can_focus=True):
     # -- moving
 
     def move(self, key: str) -> None:
-        """Move the cursor: ``up``, ``down``, ``left``, ``right``, ``group``, ``-group``.
-
-        A number goes to that group.
-        """
+        """Move the cursor: ``up``, ``down``, ``left``, ``right``, ``group``, ``-group``."""
         if key in ("left", "right"):
             self._enter(self.section + (1 if key == "right" else -1), self.row)
-        elif key in ("group", "-group", "1", "2", "3"):
+        elif key in ("group", "-group"):
             here = self.sections[self.section].group
-            wanted = (here + (1 if key == "group" else -1)) % len(GROUPS)
-            if key.isdecimal():
-                wanted = int(key) - 1
-            place = next(i for i, one in enumerate(self.sections) if one.group == wanted)
-            self._enter(place, 0)
+            self.to_group((here + (1 if key == "group" else -1)) % len(GROUPS) + 1)
         elif key == "home":
             self.row = 0
         elif key == "end":
             self.row = self._last(self.section)
         else:
-            self._step(1 if key == "down" else -1)
+            for _ in range(1 if key in ("down", "up") else self._shown):
+                self._step(1 if "down" in key else -1)
+        self.redraw()
+
+    @property
+    def place(self) -> object:
+        return self.section, self.row
+
+    def to_group(self, number: int) -> None:
+        """Put the cursor on a group, counted from 1."""
+        wanted = min(number, len(GROUPS)) - 1
+        place = next(i for i, one in enumerate(self.sections) if one.group == wanted)
+        self._enter(place, 0)
+        self.redraw()
+
+    def to_row(self, number: int) -> None:
+        """Put the cursor on a row of the list, counted from 1."""
+        self._enter(self.section, number - 1)
         self.redraw()
 
     def _step(self, by: int) -> None:
@@ -194,21 +196,19 @@ class EffectsPane(Pane, can_focus=True):
         palette = self.palette
         columns = 4 if width >= WIDE else 2
         text, failed = self.remark
-        head: list[Span] = [(" Effects of ", palette.dim), (str(self.neuron), palette.strong)]
-        note = "direct paths by weights, no attention "
-        rows = [between(head, [(note, palette.faint)], width, palette.text)]
+        rows: list[list[Span]]
         if failed:
-            rows += [[(f" {line}", palette.error)] for line in wrapped(text, width - 2)]
+            rows = [[(f" {line}", palette.error)] for line in wrapped(text, width - 2)]
         else:
             text = text or "Beside a neuron: its explanation, or the token it likes best."
-            rows.append([(f" {text}", palette.faint)])
+            rows = [[(f" {text}", palette.faint)]]
         if height >= ROOMY:
             rows.append([])
         self._grid = []
         for group in range(len(GROUPS)):
             mine = [i for i, one in enumerate(self.sections) if one.group == group]
             self._grid += [mine[i : i + columns] for i in range(0, len(mine), columns)]
-        room = height - len(rows) - 1
+        room = height - len(rows)
         grid = self._grid
         if room // len(grid) < LEAST:
             here = self.sections[self.section].group
@@ -220,8 +220,7 @@ class EffectsPane(Pane, can_focus=True):
         self.row = min(self.row, self._last(self.section))
         for line in grid:
             rows += self._line(line, width // columns, each)
-        rows += [[]] * (height - 1 - len(rows))
-        return [*rows[: height - 1], key_line(_KEYS, palette, width)]
+        return rows[:height]
 
     def _tabs(self, here: int) -> list[Span]:
         palette = self.palette

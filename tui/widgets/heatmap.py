@@ -109,6 +109,15 @@ class Heatmap(Pane, can_focus=True):
 
     # -- moving
 
+    @property
+    def place(self) -> object:
+        return self.block, self.token
+
+    def to_row(self, number: int) -> None:
+        """Put the cursor on an excerpt, counted from 1."""
+        if self._passages:
+            self.go_to(max(0, min(number, len(self._passages)) - 1))
+
     def move(self, direction: str) -> None:
         """Move the cursor as the action of that name says."""
         if not self._passages:

@@ -1,13 +1,15 @@
-"""All keys, from the one table of actions, in a panel over the screen."""
+"""The keys of a screen, from the one table of actions, in a panel over it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import groupby
 
 from textual import events
 from textual.message import Message
 
-from tui.actions import ACTIONS
+from tui.actions import Action
+from tui.keys import Keys
 from tui.widgets.pane import Pane, Span, width_of
 
 _KEYS = 14
@@ -28,6 +30,19 @@ class Help(Pane, can_focus=True):
         super().__init__(id=id)
         self._top = 0
         self._overflow = False
+        self._actions: list[Action] = []
+        self._bound = Keys(())
+
+    def open(self, actions: Iterable[Action], keys: Keys) -> None:
+        """Show these actions with their keys, and take the focus."""
+        self._actions, self._bound, self._top = list(actions), keys, 0
+        self.add_class("open")
+        self.screen.set_focus(self, scroll_visible=False)
+        self.redraw()
+
+    def close(self) -> None:
+        """Show nothing."""
+        self.remove_class("open")
 
     def on_key(self, event: events.Key) -> None:
         """Turn pages; every other key closes."""
@@ -44,6 +59,8 @@ class Help(Pane, can_focus=True):
             self.post_message(self.Closed())
 
     def build(self, width: int, height: int) -> list[list[Span]]:
+        if not self._actions:
+            return []
         palette = self.palette
         items = self._items()
         columns = 2 if width >= 2 * _COLUMN else 1
@@ -72,8 +89,8 @@ class Help(Pane, can_focus=True):
     def _items(self) -> list[list[Span]]:
         palette = self.palette
         rows: list[list[Span]] = []
-        order = list(dict.fromkeys(action.group for action in ACTIONS))
-        actions = sorted(ACTIONS, key=lambda action: order.index(action.group))
+        order = list(dict.fromkeys(action.group for action in self._actions))
+        actions = sorted(self._actions, key=lambda action: order.index(action.group))
         for name, group in groupby(actions, key=lambda action: action.group):
             if rows:
                 rows.append([("", palette.text), ("", palette.text)])
@@ -81,7 +98,7 @@ class Help(Pane, can_focus=True):
             for action in group:
                 rows.append(
                     [
-                        (f"  {action.shown_keys:<{_KEYS}}", palette.strong),
+                        (f"  {self._bound.of(action):<{_KEYS}}", palette.strong),
                         (action.description, palette.text),
                     ]
                 )

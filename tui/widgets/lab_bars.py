@@ -1,8 +1,7 @@
-"""Texts of the prompt lab's top line, status line and footer."""
+"""Texts of the prompt lab's top line and bottom line."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from engine.glyphs import exact
@@ -13,31 +12,6 @@ from tui.widgets.pane import Span
 
 if TYPE_CHECKING:
     from engine.experiments import PromptReading
-
-#: What each pane's keys do.
-KEYS: dict[str, tuple[tuple[str, str], ...]] = {
-    "lab-line": (("type", "your text"), ("tab", "tokens"), ("esc", "to the tokens")),
-    "lab-heat": (
-        ("hl", "token"),
-        ("i", "type"),
-        ("tab", "neurons"),
-        ("a", "ablate"),
-        ("c", "change"),
-        ("w", "where"),
-        ("s", "steer"),
-        ("r", "seed"),
-        ("esc", "back"),
-    ),
-    "lab-list": (
-        ("jk", "move"),
-        ("enter", "watch"),
-        ("o", "open"),
-        ("tab", "type"),
-        ("a", "ablate"),
-        ("s", "steer"),
-        ("esc", "back"),
-    ),
-}
 
 
 def head(
@@ -66,19 +40,3 @@ def token(reading: PromptReading | None, place: int, palette: Palette) -> list[S
         (f"  surprise {number(surprise, 3)}", palette.text),
         (f"  token {place + 1}/{len(reading.tokens)}", palette.dim),
     ]
-
-
-def keys(pane: str | None, palette: Palette, width: int) -> list[Span]:
-    """The keys of the pane that has the focus."""
-    return key_line(KEYS.get(pane or "", KEYS["lab-heat"]), palette, width)
-
-
-def key_line(keys: Sequence[tuple[str, str]], palette: Palette, width: int) -> list[Span]:
-    """Keys with what they do; the last one, the way back, never falls off the edge."""
-    several = list(keys)
-    while len(several) > 2 and sum(len(key) + len(what) + 3 for key, what in several) > width:
-        del several[-2]
-    spans: list[Span] = []
-    for key, what in several:
-        spans += [(f" {key}", palette.text), (f" {what} ", palette.dim)]
-    return spans

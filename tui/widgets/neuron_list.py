@@ -83,23 +83,30 @@ class NeuronList(Pane, can_focus=True):
         place = self._cursor + by
         return self._order[place] if 0 <= place < len(self._order) else None
 
-    def move(self, direction: str) -> None:
-        """Move the cursor as the action of that name says."""
+    def to_row(self, number: int) -> None:
+        """Put the cursor on neuron ``number`` of the layer, wherever it stands."""
+        if self._order:
+            self._go(self._place[min(number, len(self._order) - 1)])
+
+    def move(self, direction: str, count: int = 1) -> None:
+        """Move the cursor as the action of that name says, so many times."""
         if not self._order:
             return
         page = max(1, self.size.height - _HEAD)
         last = len(self._order) - 1
         target = {
-            "down": self._cursor + 1,
-            "up": self._cursor - 1,
-            "page_down": self._cursor + page,
-            "page_up": self._cursor - page,
-            "half_down": self._cursor + page // 2,
-            "half_up": self._cursor - page // 2,
+            "down": self._cursor + count,
+            "up": self._cursor - count,
+            "page_down": self._cursor + page * count,
+            "page_up": self._cursor - page * count,
+            "half_down": self._cursor + page // 2 * count,
+            "half_up": self._cursor - page // 2 * count,
             "home": 0,
             "end": last,
         }.get(direction, self._cursor)
-        target = min(max(target, 0), last)
+        self._go(min(max(target, 0), last))
+
+    def _go(self, target: int) -> None:
         if target != self._cursor:
             self._cursor = target
             self._redraw_soon()

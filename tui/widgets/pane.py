@@ -7,7 +7,8 @@ the columns that differ.  Neighbours of equal style are one segment on the wire.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 from rich.cells import cell_len, set_cell_size
@@ -118,6 +119,23 @@ class Pane(Widget):
         super().__init__(id=id, classes=classes)
         self._rows: list[Row] = []
         self._strips: list[Strip | None] = []
+        self._held: bool | None = None
+
+    @property
+    def place(self) -> object:
+        """Where the cursor is, to be compared; None where that can't be told."""
+        return None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Move several times, draw once."""
+        self._held = False
+        try:
+            yield
+        finally:
+            wanted, self._held = self._held, None
+            if wanted:
+                self.redraw()
 
     def build(self, width: int, height: int) -> list[list[Span]]:
         """The rows to show, at most ``height``; missing ones are blank."""
@@ -130,6 +148,9 @@ class Pane(Widget):
 
     def redraw(self, *, everything: bool = False) -> None:
         """Build again and repaint what differs from what is shown."""
+        if self._held is not None and not everything:
+            self._held = True
+            return
         width, height = self.size
         if not width or not height or not self.is_mounted:
             return

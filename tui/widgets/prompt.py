@@ -15,6 +15,17 @@ from engine.glyphs import inert
 from tui.widgets.pane import Pane, Span, between
 
 
+def typed(text: str, event: events.Key) -> str:
+    """A line that is typed at its end, after a key."""
+    if event.key in ("backspace", "ctrl+h"):
+        return text[:-1]
+    if event.key in ("ctrl+u", "ctrl+w"):
+        return ""
+    if event.is_printable and event.character:
+        return text + event.character
+    return text
+
+
 class BottomLine(Pane, can_focus=True):
     """Shows the status; takes one key, or a line of text, when asked to."""
 
@@ -34,6 +45,7 @@ class BottomLine(Pane, can_focus=True):
         self._text = ""
         self._answers: Mapping[str, str] = {}
         self._typed: str | None = None
+        self._hint: list[Span] | None = None
 
     @property
     def asking(self) -> bool:
@@ -43,6 +55,11 @@ class BottomLine(Pane, can_focus=True):
     def show(self, left: list[Span], right: list[Span]) -> None:
         """Replace the status; while something is asked it waits behind."""
         self._left, self._right = left, right
+        self.redraw()
+
+    def hint(self, spans: list[Span] | None) -> None:
+        """Show, in place of the status, what keys may follow; None for no more."""
+        self._hint = spans
         self.redraw()
 
     def ask(self, about: str, text: str, answers: Mapping[str, str]) -> None:
@@ -85,16 +102,13 @@ class BottomLine(Pane, can_focus=True):
         if event.key == "enter":
             self.post_message(self.Answered(self._about, self._typed))
             return
-        if event.key in ("backspace", "ctrl+h"):
-            self._typed = self._typed[:-1]
-        elif event.key in ("ctrl+u", "ctrl+w"):
-            self._typed = ""
-        elif event.is_printable and event.character:
-            self._typed += event.character
+        self._typed = typed(self._typed, event)
         self.redraw()
 
     def build(self, width: int, height: int) -> list[list[Span]]:
         palette = self.palette
+        if not self._about and self._hint is not None:
+            return [self._hint]
         if not self._about:
             return [between(self._left, self._right, width, palette.text)]
         if self._typed is None:
@@ -102,10 +116,10 @@ class BottomLine(Pane, can_focus=True):
             for key, meaning in {**self._answers, "esc": "stay"}.items():
                 spans += [(f" {key}", palette.accent), (f" {meaning} ", palette.dim)]
             return [spans]
-        typed = inert(self._typed)[-max(width - len(self._text) - 20, 8) :]
+        shown = inert(self._typed)[-max(width - len(self._text) - 20, 8) :]
         return [
             between(
-                [(f" {self._text} ", palette.dim), (typed, palette.strong), (" ", palette.cursor)],
+                [(f" {self._text} ", palette.dim), (shown, palette.strong), (" ", palette.cursor)],
                 [("enter goes  esc stays ", palette.faint)],
                 width,
                 palette.text,

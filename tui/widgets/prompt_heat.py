@@ -21,6 +21,10 @@ class PromptHeat(Heatmap):
         else:
             self.point(self._beside(1 if "down" in direction else -1))
 
+    def to_row(self, number: int) -> None:
+        """Put the cursor on a token, counted from 1."""
+        self.point(max(number - 1, 0))
+
     def point(self, token: int) -> None:
         """Put the cursor on a token; negative from the end."""
         if not self.passages:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
 from engine.glyphs import exact, inert
-from tui.actions import ACTIONS
 from tui.passages import Passage
 from tui.session import NeuronView, clock, number
 from tui.theme import Palette
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from engine.events import ScanProgress
 
 
-def title(index: Catalogue | None, palette: Palette) -> list[Span]:
+def title(index: Catalogue | None, palette: Palette, heading: str = "") -> list[Span]:
     """Left part of the top line."""
-    spans: list[Span] = [(" neuroglass", palette.strong)]
+    spans: list[Span] = [(f" {heading or 'neuroglass'}", palette.strong)]
     if index is not None:
         facts = f"{inert(index.model_name)} · {index.n_layers} layers × {index.n_neurons:,}"
         spans.append((f"   {facts}", palette.dim))
@@ -93,26 +93,30 @@ def _share_above(view: NeuronView, value: float) -> str:
     return f"  top {above / total:.1%} of tokens"
 
 
-#: What can be done before there is a neuron to look at.
-_ALWAYS = ("scan", "light", "palette", "help", "quit")
-
-
-def footer(palette: Palette, width: int, *, ready: bool) -> list[Span]:
+def footer(keys: Sequence[tuple[str, str, bool]], palette: Palette, width: int) -> list[Span]:
     """The few keys that matter, as many as fit.
 
     Args:
-        ready: Whether there are neurons; before, only what works without one is shown.
+        keys: Key, what it does, and whether it must never fall off the edge.
     """
+    room = width - sum(len(key) + len(what) + 3 for key, what, last in keys if last)
     spans: list[Span] = []
-    used = 0
-    shown = [a for a in ACTIONS if (a.footer if ready else a.name in _ALWAYS)]
-    # Help and quit must never fall off the edge.
-    last = [action for action in shown if action.name in ("help", "quit")]
-    room = width - sum(len(a.first_key) + len(a.title) + 3 for a in last)
-    for action in shown:
-        size = len(action.first_key) + len(action.title) + 3
-        if action not in last and used + size > room:
-            continue
-        used += size
-        spans += [(f" {action.first_key}", palette.text), (f" {action.title} ", palette.dim)]
+    for key, what, last in sorted(keys, key=lambda one: one[2]):
+        size = len(key) + len(what) + 3
+        if not last:
+            if size > room:
+                continue
+            room -= size
+        spans += [(f" {key}", palette.text), (f" {what} ", palette.dim)]
+    return spans
+
+
+def key_line(keys: Sequence[tuple[str, str]], palette: Palette, width: int) -> list[Span]:
+    """Keys with what they do; the last one, the way back, never falls off the edge."""
+    several = list(keys)
+    while len(several) > 2 and sum(len(key) + len(what) + 3 for key, what in several) > width:
+        del several[-2]
+    spans: list[Span] = []
+    for key, what in several:
+        spans += [(f" {key}", palette.text), (f" {what} ", palette.dim)]
     return spans

@@ -13,7 +13,6 @@ from engine.neuron import NeuronId
 from tui.session import clock, number
 from tui.theme import BARS, Palette
 from tui.triage_filter import HINT
-from tui.widgets.lab_bars import key_line
 from tui.widgets.pane import Pane, Span, between, fitted, merged, width_of, wrapped
 
 if TYPE_CHECKING:
@@ -86,7 +85,6 @@ class TriagePane(Pane, can_focus=True):
         self.filter = ""
         self.typed: str | None = None
         self.dialog: Dialog | None = None
-        self.remark: tuple[str, bool] = ("", False)
         self.room = 1
 
     @property
@@ -99,10 +97,7 @@ class TriagePane(Pane, can_focus=True):
 
     def build(self, width: int, height: int) -> list[list[Span]]:
         palette = self.palette
-        if width < 40 or height < 12:
-            text = "The triage needs 40 columns and 12 rows. esc goes back."
-            return [[(line, palette.text)] for line in wrapped(text, width)]
-        body = height - 2
+        body = height
         if width >= MEDIUM:
             left_width = LEFT if width >= WIDE else NARROW_LEFT
             right_width = width - left_width - 3
@@ -119,15 +114,12 @@ class TriagePane(Pane, can_focus=True):
             head = self._run(width, 4)[:4]
             rows = [*head, *self._right(width, body - len(head))]
             rows += [[]] * (body - len(rows))
-        rows.append(self._remark_line(width))
-        rows.append(self._keys(width))
         return rows
 
-    def _remark_line(self, width: int) -> list[Span]:
-        palette = self.palette
-        text, failed = self.remark
-        status = self.view.status
-        if not text and width < MEDIUM and status is not None and not status.running:
+    def status(self, width: int) -> list[Span]:
+        """What the bottom line says, in so many cells."""
+        palette, status, text, failed = self.palette, self.view.status, "", False
+        if width < MEDIUM and status is not None and not status.running:
             # Where the parts stand one above the other there is no other room for it.
             text, failed = inert(status.stored.message), bool(status.stored.message)
             if not text and status.request.batch:
@@ -139,25 +131,8 @@ class TriagePane(Pane, can_focus=True):
             if not self.typed:
                 spans.append((f" {HINT}", palette.faint))
             return spans
-        return [(f" {fitted(text, width - 2)}", palette.error if failed else palette.accent)]
-
-    def _keys(self, width: int) -> list[Span]:
-        status = self.view.status
-        if self.typed is not None:
-            keys = [("enter", "filters"), ("esc", "leaves it")]
-        elif self.dialog is not None:
-            keys = [("jk", "move"), ("enter", "starts"), ("b", "batch"), ("esc", "no run")]
-            keys = keys if self.dialog.can_batch else [one for one in keys if one[0] != "b"]
-        else:
-            keys = [("jk", "move"), ("enter", "open")]
-            if status is not None and status.running:
-                keys.append(("p", "stop"))
-            else:
-                keys.append(("n", "new run"))
-                if status is not None and status.resumable:
-                    keys.append(("p", "collect" if status.standing == "waiting" else "resume"))
-            keys += [("/", "filter"), ("s", "sort"), ("esc", "back")]
-        return key_line(keys, self.palette, width)
+        style = palette.error if failed else palette.accent
+        return [(f" {fitted(text, width - 2)}", style)] if text else []
 
     # -- left
 
@@ -170,7 +145,7 @@ class TriagePane(Pane, can_focus=True):
         palette, status = self.palette, self.view.status
         if status is None:
             rows: list[list[Span]] = [[(" Triage", palette.strong)]]
-            text = "No run yet. n starts one: it goes on when the app is closed."
+            text = "No run yet. N starts one: it goes on when the app is closed."
             return rows + [[(f" {line}", palette.dim)] for line in wrapped(text, width - 2)]
         stored = status.stored
         style = palette.error if status.standing in ("failed", "interrupted") else palette.accent
@@ -289,7 +264,7 @@ class TriagePane(Pane, can_focus=True):
         if not view.total:
             text = "No explained neuron is like that; esc clears the filter."
             if not self.filter:
-                text = "No neuron is explained yet. n starts a run, e in the explorer explains one."
+                text = "No neuron is explained yet. N starts a run, e in the explorer explains one."
             return rows + [[(line, palette.dim)] for line in wrapped(text, width)]
         self._page()
         for place in range(self.top, min(self.top + self.room, view.total)):

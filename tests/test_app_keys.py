@@ -1,0 +1,191 @@
+"""Keys: what each screen offers, in help, palette and footer; counts; going about."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_app import running, screen_text, until
+from textual.pilot import Pilot
+
+from engine.neuron import NeuronId
+from tui.actions import ACTIONS, Action, actions_of
+from tui.app import NeuroglassApp
+from tui.commands import ActionCommands
+from tui.keymap import Keymap, screens
+from tui.keys import Keys, Reader
+from tui.screens.frame import Frame
+
+#: How each screen is come to from the explorer.
+WAY = {
+    "explorer": (),
+    "triage": ("g", "t"),
+    "lab": ("g", "p", "x", "tab"),
+    "effects": ("g", "f"),
+    "compare": ("v",),
+    "choices": ("c",),
+}
+
+
+async def go(app: NeuroglassApp, pilot: Pilot[object], screen: str) -> Frame:
+    await pilot.press(*WAY[screen])
+    await until(pilot, lambda: screen == app.frame.NAME)
+    return app.frame
+
+
+# ------------------------------------------------------------------ the registry
+
+
+def test_every_action_has_a_plain_key_on_every_screen_it_is_for() -> None:
+    assert len({action.id for action in ACTIONS}) == len(ACTIONS)
+    for screen in screens():
+        keys = Keymap().keys(screen)
+        assert keys.conflicts == []
+        for action in actions_of(screen):
+            assert len(action.description) <= 44, action.id
+            alternatives = keys.of(action).split()
+            if screen in action.screens or action.id in ("help", "command", "palette"):
+                assert any("^" not in key for key in alternatives), (screen, action.id)
+
+
+@pytest.mark.parametrize("screen", screens())
+async def test_registry_help_palette_and_methods_agree(home: Path, screen: str) -> None:
+    async with running(home, (120, 60)) as (app, pilot):
+        frame = await go(app, pilot, screen)
+        wanted = [action for action in actions_of(screen) if frame.keys.first(action)]
+        for action in wanted:
+            assert callable(getattr(frame, action.method, None)), (screen, action.id)
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "any key closes" in screen_text(app))
+        text = screen_text(app)
+        for action in wanted:
+            assert action.description in text, action.id
+            assert frame.keys.of(action)[:14] in text
+        others = {a.description for a in ACTIONS} - {a.description for a in wanted}
+        for description in others - {"Previous group"}:
+            assert f" {description}\n" not in text.replace("  ", "\n"), description
+        await pilot.press("escape")
+        await until(pilot, lambda: "any key closes" not in screen_text(app))
+        provider = ActionCommands(frame)
+        offered = {name for name, _, _ in provider._commands()}
+        assert {action.description for action in wanted if not action.takes} <= offered
+
+
+# ------------------------------------------------------------------ reading keys
+
+
+def typed(reader: Reader, *keys: str) -> list[tuple[str, str, int | None]]:
+    """Ids of the actions that keys complete, what each takes, and its count."""
+    done = []
+    for key in keys:
+        found = reader.press(key, key if len(key) == 1 else None)
+        if found is not None:
+            done.append((found[0].id, found[1], reader.take_count()))
+    return done
+
+
+def action(identity: str, *keys: str, takes: str = "") -> Action:
+    return Action(identity, keys, identity, identity, "Test", takes=takes)
+
+
+def test_counts_and_keys_one_after_another() -> None:
+    reader = Reader(
+        Keys(
+            [action("down", "j"), action("top", "g g"), action("triage", "g t")],
+            [action("mark", "m", takes="letter"), action("back", "escape", "j")],
+        )
+    )
+    assert typed(reader, "5", "j") == [("down", "", 5)]
+    assert typed(reader, "1", "0", "j", "j") == [("down", "", 10), ("down", "", None)]
+    assert typed(reader, "0", "j") == [("down", "", None)]
+    assert typed(reader, "3", "g", "g") == [("top", "", 3)]
+    assert typed(reader, "g", "x", "j") == [("down", "", None)]
+    assert typed(reader, "g", "escape", "escape") == [("back", "", None)]
+    assert typed(reader, "7", "escape", "j") == [("down", "", None)]
+    assert typed(reader, "m", "a", "m", "escape", "g", "t") == [
+        ("mark", "a", None),
+        ("triage", "", None),
+    ]
+    assert typed(reader, *"999999999", "j") == [("down", "", 99_999)]
+
+
+def test_keys_that_clash_are_told() -> None:
+    keys = Keys([action("one", "a"), action("two", "a b"), action("three", "x")], [])
+    assert keys.conflicts == [("a b", "one", "two")]
+    keys = Keys([action("one", "a"), action("two", "b")], [], {"two": ("a",)})
+    assert keys.conflicts == [("a", "one", "two")]
+    # A screen's own action takes the key of one that is everywhere.
+    keys = Keys([action("own", "q")], [action("quit", "q", "ctrl+q")])
+    assert keys.conflicts == []
+    assert keys.of(action("quit")) == "^q"
+
+
+# ------------------------------------------------------------------ on the screen
+
+
+async def test_counts_move_rows_excerpts_and_groups(home: Path) -> None:
+    async with running(home) as (app, pilot):
+        await pilot.press("1", "2", "j")
+        await until(pilot, lambda: "Neuron 0:12" in screen_text(app))
+        await pilot.press("5", "0", "0", "G")
+        await until(pilot, lambda: "Neuron 0:500" in screen_text(app))
+        await pilot.press("3", "right_square_bracket", "2", "K")
+        await until(pilot, lambda: "Neuron 3:498" in screen_text(app))
+        await pilot.press("g", "g")
+        await until(pilot, lambda: "Neuron 3:0" in screen_text(app))
+        await pilot.press("7", "full_stop")
+        assert app.session.group == "bottom"
+        await pilot.press("9", "full_stop")
+        assert "There are 8 groups." in screen_text(app)
+        await pilot.press("enter", "3", "j")
+        assert app.explorer._heatmap.block == 3
+        await pilot.press("2", "G")
+        assert app.explorer._heatmap.block == 1
+
+
+async def test_what_may_follow_is_shown(home: Path) -> None:
+    async with running(home) as (app, pilot):
+        await pilot.press("g")
+        await until(pilot, lambda: "t triage" in screen_text(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "t triage" not in screen_text(app))
+        assert app.frame is app.explorer
+
+
+async def test_screens_are_gone_to_from_anywhere_and_left_one_by_one(home: Path) -> None:
+    async with running(home) as (app, pilot):
+        await pilot.press("g", "t")
+        await until(pilot, lambda: app.frame.NAME == "triage")
+        await pilot.press("g", "f")
+        await until(pilot, lambda: app.frame.NAME == "effects")
+        await pilot.press("i")
+        await until(pilot, lambda: app.frame.NAME == "lab")
+        await pilot.press("escape")
+        await until(pilot, lambda: app.frame.NAME == "effects")
+        await pilot.press("T")
+        await until(pilot, lambda: app.frame.NAME == "triage")
+        assert len(app.screen_stack) == 2
+        await until(pilot, lambda: "No run yet." in screen_text(app))
+        await pilot.press("g", "e")
+        await until(pilot, lambda: app.frame is app.explorer)
+
+
+async def test_the_command_line_goes_to_neurons_and_does_actions(home: Path) -> None:
+    async with running(home) as (app, pilot):
+        await pilot.press("colon", *"5:131", "enter")
+        await until(pilot, lambda: "Neuron 5:131" in screen_text(app))
+        await pilot.press("colon", *"go.effects", "enter")
+        await until(pilot, lambda: app.frame.NAME == "effects")
+        await pilot.press("colon", *"2:9", "enter")
+        await until(pilot, lambda: "Neuron 2:9" in screen_text(app))
+        assert app.session.neuron == NeuronId(2, 9)
+        await pilot.press("colon", *"nonsense", "enter")
+        await until(pilot, lambda: "There is no command nonsense" in screen_text(app))
+
+
+async def test_an_action_that_cannot_be_done_says_why(home: Path) -> None:
+    async with running(home) as (app, pilot):
+        await pilot.press("g", "p", "escape")
+        await until(pilot, lambda: app.frame is app.explorer)
+        await pilot.press("v", "d")
+        await until(pilot, lambda: "There is no explanation yet." in screen_text(app))
