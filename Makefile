@@ -22,7 +22,7 @@ BENCH_HOME ?= build/bench-home
 APP := $(VENV)/.installed-app
 DEV := $(VENV)/.installed-dev
 
-.PHONY: help run install dev test check format snapshots bench clean
+.PHONY: help run install dev test check format snapshots docs bench clean
 
 help: ## Show these targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*##/\t/' | expand -t 14
@@ -50,6 +50,9 @@ format: $(DEV) ## Put the code into the common format
 
 snapshots: $(DEV) ## Redraw the expected screens; look at the difference before committing
 	$(BIN)/python -m pytest -n 0 --snapshot-update tests $(PYTEST_FLAGS)
+
+docs: $(DEV) ## Write docs/reference.md from the docstrings
+	$(BIN)/python docs/build_reference.py
 
 bench: $(DEV) ## Measure scan speed, key latency and scores on this machine
 	$(BIN)/python -m pip install -q $(PIP_FLAGS) -c constraints.txt -e '.[bench]'

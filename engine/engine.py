@@ -4,7 +4,7 @@ Everything slow is an async method or a stream of typed events; everything else 
 read that takes about a millisecond.  Opening an engine imports neither torch nor a
 model: a scanned index is enough to browse, explain, simulate and score.
 
-    async with await Engine.open() as engine:
+    async with Engine.open() as engine:
         async for event in engine.scan():
             ...
         async for event in engine.explain(NeuronId(5, 131)):
@@ -28,7 +28,8 @@ from engine.explanation import Explanation, Side
 from engine.index import MANIFEST, Index
 from engine.keep import Keep
 from engine.neuron import NeuronId
-from engine.paths import default_home, ensure_home, read_pointer
+from engine.opening import Opening
+from engine.paths import read_pointer
 from engine.scan_request import ScanRequest
 from engine.score import ScoreCard
 from engine.streams import in_thread
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from engine.triage import Triages
     from engine.workbench import Workbench
 
-STORE = "neuroglass.db"
 #: Name under which the store remembers the choices.
 CHOICES = "choices"
 
@@ -65,10 +65,12 @@ class Engine:
         self._opened: Workbench | None = None
 
     @classmethod
-    async def open(
+    def open(
         cls, home: Path | None = None, *, index: Path | None = None, source: str | None = None
-    ) -> Engine:
+    ) -> Opening:
         """Open the store and, if there is one, an index; or a published dataset instead.
+
+        Enter it with ``async with``, which closes the engine at the end, or await it.
 
         Args:
             home: Folder of everything; None for ``$NEUROGLASS_HOME`` or the platform's.
@@ -81,25 +83,7 @@ class Engine:
                 index can't be opened. A damaged index that was not named is an
                 error too: silently scanning again would hide it.
         """
-        import asyncio
-
-        from engine.store import Store
-
-        home = ensure_home(home or default_home())
-        if source is not None:
-            from engine.public_data.names import open_dataset
-
-            dataset = await open_dataset(source, home)
-            engine = cls(home, await asyncio.to_thread(Store.open, home / STORE), None, None)
-            engine.dataset = dataset
-            return engine
-        path = index or read_pointer(home)
-        opened = None
-        if index is not None or (path is not None and (path / MANIFEST).exists()):
-            assert path is not None
-            opened = Index.open(path)
-        store = await asyncio.to_thread(Store.open, home / STORE)
-        return cls(home, store, opened, path)
+        return Opening(cls, home, index, source)
 
     async def __aenter__(self) -> Engine:
         return self

@@ -22,7 +22,7 @@ async def serve(home: Path, triage: int) -> None:
     loop.add_signal_handler(signal.SIGHUP, lambda: None)
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    async with await Engine.open(home) as engine:
+    async with Engine.open(home) as engine:
         stored = engine.store.triage(triage)
         if stored is None:
             return

@@ -185,7 +185,7 @@ def _index(home: Path, named: Path | None) -> Finding:
 def _store(home: Path) -> Finding:
     import asyncio
 
-    from engine.engine import STORE
+    from engine.opening import STORE
     from engine.store import Counts, Store
 
     path = home / STORE
