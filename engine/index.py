@@ -163,6 +163,20 @@ class Index:
                     raise
         raise AssertionError("unreachable")
 
+    @classmethod
+    def find(cls, index_id: str, path: Path, home: Path) -> Path:
+        """Where the index of a hash lies: at a path known from before, or in a home.
+
+        Raises:
+            IndexFormatError: it is gone, damaged, or another one is there now.
+        """
+        for place in (path, home / "indexes" / path.name):
+            if (place / MANIFEST).exists() and read_manifest(place)["index_id"] == index_id:
+                return place
+        raise IndexFormatError(
+            f"The index it was made from is gone: {path}.", "Scan the same text again to open it."
+        )
+
     @staticmethod
     def _map(path: Path, entry: Mapping[str, Any]) -> NDArray[Any]:
         if path.stat().st_size != entry["bytes"]:

@@ -19,6 +19,8 @@ from tui.screens.frame import Frame
 #: How each screen is come to from the explorer.
 WAY = {
     "explorer": (),
+    "library": ("g", "l"),
+    "map": ("g", "m"),
     "triage": ("g", "t"),
     "lab": ("g", "p", "x", "tab"),
     "effects": ("g", "f"),

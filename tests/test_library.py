@@ -127,11 +127,11 @@ async def test_a_row_says_what_a_list_shows(store: Store) -> None:
     assert wide.low is not None and wide.high is not None
     assert (wide.score, round(wide.low, 9), round(wide.high, 9)) == (0.8, 0.7, 0.9)
     assert (wide.coverage, wide.records, wide.status, wide.side) == (1.0, 2, "ok", "positive")
-    assert (wide.starred, wide.tags, wide.noted, wide.deleted_at) == (True, (), False, None)
+    assert (wide.starred, wide.tags, wide.note, wide.deleted_at) == (True, (), "", None)
     assert (unscored.score, unscored.low, unscored.coverage, unscored.records) == (None,) * 4
     assert (unscored.status, unscored.simulator) == ("unscored", None)
     assert unscored.tags == ("later", "odd one")
-    assert shown[found["other"]].noted
+    assert shown[found["other"]].note == "See the café."
 
 
 async def test_facets_count_what_can_be_asked_for(store: Store) -> None:

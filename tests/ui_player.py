@@ -30,7 +30,8 @@ from tui.app import make_app
 
 SIZES = [(120, 40), (80, 24)]
 BUSY = {"open", "read", "explain", "estimate", "effects", "prompt", "firing", "ablate", "steer"}
-BUSY |= {"triage", "triage-reckon", "triage-start"}
+BUSY |= {"triage", "triage-reckon", "triage-start", "map", "library"}
+BUSY |= {f"library-{what}" for what in ("limits", "compare", "write", "open")}
 WIDE = pytest.mark.parametrize("size", SIZES, ids=["120x40", "80x24"])
 
 

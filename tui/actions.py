@@ -59,8 +59,9 @@ def _move(direction: str, keys: tuple[str, ...], description: str) -> Action:
 
 _GO, _NEURON, _EXCERPTS, _EXPLAIN, _APP = "Go", "Neurons", "Excerpts", "Explanations", "Program"
 _TRIAGE, _LAB, _EFFECTS, _CHOICES = "Triage", "Prompt lab", "Effects", "Choices"
+_LIBRARY, _MAP = "Library", "Neuron map"
 #: Screens that are gone back from.
-_BELOW = (TRIAGE, LAB, EFFECTS, COMPARE, CHOICES)
+_BELOW = (LIBRARY, MAP, TRIAGE, LAB, EFFECTS, COMPARE, CHOICES)
 _PANES = (EXPLORER, LAB, EFFECTS, COMPARE, CHOICES)
 
 ACTIONS: tuple[Action, ...] = (
@@ -69,18 +70,20 @@ ACTIONS: tuple[Action, ...] = (
            ("neuron", 1), footer=True, needs="neuron"),
     Action("neuron.previous", ("K",), "previous", "Previous neuron, from any pane", _NEURON,
            (EXPLORER,), ("neuron", -1), needs="neuron"),
-    Action("layer.next", ("right_square_bracket",), "layer", "Next layer", _NEURON, (EXPLORER,),
+    Action("layer.next", ("right_square_bracket",), "layer", "Next layer", _NEURON, (EXPLORER, MAP),
            ("layer", 1), footer=True, needs="neuron"),
     Action("layer.previous", ("left_square_bracket",), "layer", "Previous layer", _NEURON,
-           (EXPLORER,), ("layer", -1), needs="neuron"),
+           (EXPLORER, MAP), ("layer", -1), needs="neuron"),
     Action("neuron.random", ("r",), "random", "A random neuron of any layer", _NEURON, (EXPLORER,),
            ("random",), needs="neuron"),
     Action("sort", ("o",), "sort", "Sort the list by the next column", _NEURON,
-           (EXPLORER, TRIAGE), footer=True, needs="neuron"),
+           (EXPLORER, LIBRARY, TRIAGE), footer=True, needs="neuron"),
     Action("star", ("asterisk",), "star", "Star the neuron, or take its star away", _NEURON,
-           (EXPLORER,), needs="neuron"),
-    Action("note", ("a",), "note", "Write a note about the neuron", _NEURON, (EXPLORER,),
-           needs="neuron"),
+           (EXPLORER, LIBRARY), needs="neuron"),
+    Action("note", ("a",), "note", "Write a note about the neuron", _NEURON,
+           (EXPLORER, LIBRARY), needs="neuron"),
+    Action("tags", ("number_sign",), "tags", "Edit the neuron's tags", _NEURON,
+           (EXPLORER, LIBRARY), needs="neuron"),
     Action("group.next", ("full_stop",), "group", "Next group; 7. is the seventh", _EXCERPTS,
            (EXPLORER, EFFECTS), ("group", 1), footer=True, needs="neuron"),
     Action("group.previous", ("comma",), "group", "Previous group", _EXCERPTS,
@@ -101,6 +104,35 @@ ACTIONS: tuple[Action, ...] = (
            needs="neuron"),
     Action("cancel", ("escape", "x"), "cancel", "Cancel; else back to the list", _EXPLAIN,
            (EXPLORER,)),
+    # -- the library
+    Action("library.find", ("slash",), "find", "Search and filter as you type", _LIBRARY,
+           (LIBRARY,), footer=True, needs="engine"),
+    Action("library.limit", ("f",), "filter", "Choose what is shown, limit by limit", _LIBRARY,
+           (LIBRARY,), footer=True, needs="engine"),
+    Action("library.mark", ("space",), "mark", "Mark, to compare two or delete several",
+           _LIBRARY, (LIBRARY,), footer=True, needs="engine"),
+    Action("library.compare", ("v",), "compare", "The two marked ones side by side", _LIBRARY,
+           (LIBRARY,), footer=True, needs="engine"),
+    Action("delete", ("d",), "delete", "Delete; u brings back, for 30 days", _EXPLAIN,
+           (LIBRARY, COMPARE), footer=True, needs="engine"),
+    Action("undo", ("u",), "undo", "Bring back what was deleted last", _EXPLAIN,
+           (LIBRARY, COMPARE), footer=True, needs="engine"),
+    # -- the map
+    Action("map.zoom-in", ("plus", "equals_sign"), "zoom in", "Twice as close", _MAP, (MAP,),
+           ("map_zoom", 1), footer=True, needs="neuron"),
+    Action("map.zoom-out", ("minus",), "zoom out", "Half as close", _MAP, (MAP,),
+           ("map_zoom", -1), footer=True, needs="neuron"),
+    Action("map.fit", ("z",), "whole", "The whole model in sight", _MAP, (MAP,), needs="neuron"),
+    Action("map.next", ("full_stop",), "measure", "Next measure; 2. is the second", _MAP, (MAP,),
+           ("map_quantity", 1), footer=True, needs="neuron"),
+    Action("map.previous", ("comma",), "measure", "Previous measure", _MAP, (MAP,),
+           ("map_quantity", -1), needs="neuron"),
+    Action("map.unexplained", ("u",), "unexplained", "Next neuron without an explanation", _MAP,
+           (MAP,), footer=True, needs="neuron"),
+    Action("map.pool", ("p",), "max, mean", "Maximum or mean of a cell's neurons", _MAP, (MAP,),
+           needs="neuron"),
+    Action("map.signs", ("c",), "signs", "Levels as colours, or as signs", _MAP, (MAP,),
+           needs="neuron"),
     # -- the triage
     Action("triage.new", ("N",), "new run", "Start a run over many neurons", _TRIAGE, (TRIAGE,),
            footer=True, needs="engine"),
@@ -123,8 +155,6 @@ ACTIONS: tuple[Action, ...] = (
     # -- effects, comparing, choosing
     Action("effects.follow", ("f",), "follow", "Effects of the neuron under the cursor", _EFFECTS,
            (EFFECTS,), footer=True),
-    Action("compare.delete", ("d",), "delete", "Delete the saved explanation", _EXPLAIN,
-           (COMPARE,), footer=True),
     Action("choices.save", ("s",), "save", "Take these choices and remember them", _CHOICES,
            (CHOICES,), footer=True),
     # -- moving
@@ -143,6 +173,10 @@ ACTIONS: tuple[Action, ...] = (
     Action("open", ("enter",), "open", "Open what is under the cursor", "Move", footer=True),
     # -- going elsewhere
     Action("go.explorer", ("g e",), "explorer", "Explorer", _GO, run=("go", EXPLORER)),
+    Action("go.library", ("g l", "L"), "library", "Library: all saved explanations", _GO,
+           run=("go", LIBRARY), needs="engine"),
+    Action("go.map", ("g m", "M"), "map", "Neuron map: all neurons at a glance", _GO,
+           run=("go", MAP), needs="neuron"),
     Action("go.triage", ("g t", "T"), "triage", "Triage: explain many neurons; leaderboard", _GO,
            run=("go", TRIAGE), needs="model"),
     Action("go.lab", ("g p", "i"), "prompt lab", "Prompt lab: try it on a typed text", _GO,

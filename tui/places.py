@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tui.actions import EFFECTS, LAB, TRIAGE
+from tui.actions import EFFECTS, LAB, LIBRARY, MAP, TRIAGE
 
 if TYPE_CHECKING:
     from tui.app import NeuroglassApp
@@ -33,8 +33,24 @@ def _effects(app: NeuroglassApp) -> Frame:
     return EffectsScreen(app.engine, app.session.neuron)
 
 
+def _library(app: NeuroglassApp) -> Frame:
+    from tui.screens.library import LibraryScreen
+
+    assert app.engine is not None
+    return LibraryScreen(app.engine)
+
+
+def _map(app: NeuroglassApp) -> Frame:
+    from tui.screens.neuron_map import MapScreen
+
+    assert app.engine is not None
+    return MapScreen(app.engine, app.session.neuron)
+
+
 #: By the screen's name in the registry of actions; the explorer is always there.
 PLACES: dict[str, Callable[[NeuroglassApp], Frame]] = {
+    LIBRARY: _library,
+    MAP: _map,
     TRIAGE: _triage,
     LAB: _lab,
     EFFECTS: _effects,

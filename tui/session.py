@@ -248,6 +248,10 @@ class Session:
     group: str = "top"
     #: What was last typed in the prompt lab.
     prompt: str = ""
+    #: What the map shows, the library's filter and its order, as last chosen.
+    quantity: str = "score"
+    library: str = ""
+    library_order: str = ""
     results: dict[NeuronId, Result] = field(default_factory=dict)
 
     def unsaved(self) -> list[Result]:

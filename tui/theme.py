@@ -48,6 +48,13 @@ class Palette:
     heat_bars: tuple[Style, ...]
     cold_bars: tuple[Style, ...]
 
+    @property
+    def marker(self) -> Style:
+        """The accent on the ground of the selected row."""
+        if self.accent.color is None:
+            return self.selected
+        return Style(color=self.accent.color, bgcolor=self.selected.bgcolor)
+
     def level(self, level: int) -> Style:
         """The token style of a signed level."""
         return self.heat[level] if level >= 0 else self.cold[-level]

@@ -88,7 +88,7 @@ class LibraryRow:
         score, low, high: The top-and-random correlation and its interval; None without.
         coverage, records: Of that score; None when it was never scored.
         status: Of that score, or ``unscored``.
-        starred, tags, noted: Of the neuron.
+        starred, tags, note: Of the neuron; tags and note are untrusted text.
         deleted_at: None unless it was deleted.
     """
 
@@ -110,7 +110,7 @@ class LibraryRow:
     status: str
     starred: bool
     tags: tuple[str, ...]
-    noted: bool
+    note: str
     created_at: str
     deleted_at: str | None
 
@@ -151,6 +151,12 @@ def ids(db: sqlite3.Connection, only: LibraryFilter, order: LibraryOrder) -> lis
     return [row[0] for row in rows.fetchall()]
 
 
+def size(db: sqlite3.Connection) -> int:
+    """How many explanations there are, without deleted ones."""
+    [count] = db.execute("SELECT count(*) FROM explanations WHERE deleted_at IS NULL").fetchone()
+    return int(count)
+
+
 def rows(db: sqlite3.Connection, wanted: Sequence[int]) -> dict[int, LibraryRow]:
     """Row id to what the library shows of it; unknown ids are left out."""
     keys = json.dumps(list(wanted))
@@ -168,7 +174,7 @@ def rows(db: sqlite3.Connection, wanted: Sequence[int]) -> dict[int, LibraryRow]
         "indexes.hash AS index_id, indexes.path AS index_path, layer, neuron_index, "
         "explanations.text, explainer, simulator, side, ev_correlation AS score, "
         "interval_low AS low, interval_high AS high, coverage, records, "
-        f"coalesce(status, '{UNSCORED}') AS status, starred_at, notes.id AS note, "
+        f"coalesce(status, '{UNSCORED}') AS status, starred_at, notes.text AS note, "
         f"explanations.created_at, deleted_at {_NAMED}{_SCORED}"
         "JOIN indexes ON indexes.id = explanations.index_id "
         "LEFT JOIN notes ON notes.neuron_id = neurons.id "
@@ -198,7 +204,7 @@ def _row(row: sqlite3.Row, tags: Sequence[str]) -> LibraryRow:
         status=row["status"],
         starred=row["starred_at"] is not None,
         tags=tuple(tags),
-        noted=row["note"] is not None,
+        note=row["note"] or "",
         created_at=row["created_at"],
         deleted_at=row["deleted_at"],
     )

@@ -240,6 +240,10 @@ class Store:
         """Row id to what a list shows of an explanation, deleted ones included."""
         return self._read(lambda db: library.rows(db, ids))
 
+    def library_size(self) -> int:
+        """How many explanations of any model there are."""
+        return self._read(library.size)
+
     def facets(self) -> Facets:
         """By what explanations can be told apart, and how many there are of each."""
         return self._read(library.facets)

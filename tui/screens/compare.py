@@ -18,11 +18,12 @@ from tui.widgets.pane import Pane, Span, merged
 from tui.widgets.rows import Rows, paragraph, score_row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from engine.engine import Engine
     from engine.judgement import Judgement
     from engine.score import Baseline, Score
+    from engine.store import StoredExplanation
 
 _COLUMN = 44
 
@@ -34,6 +35,7 @@ class Entry:
     Attributes:
         id: Row in the store; None while it is not saved.
         by: Who explained, simulated, and on which split.
+        of: Which neuron it is of, where they are of several; else empty.
     """
 
     id: int | None
@@ -43,6 +45,7 @@ class Entry:
     baselines: Sequence[Baseline]
     judgements: Sequence[Judgement]
     tokens: int
+    of: str = ""
 
     @property
     def published(self) -> bool:
@@ -70,23 +73,29 @@ def entries(view: NeuronView, result: Result | None) -> list[Entry]:
                 used,
             )
         )
-    for one in view.saved:
-        model = str(one.settings.get("model") or "")
-        parts = [one.explainer, model, one.simulator or "not scored", one.split or ""]
-        if one.id < 0:
-            parts = ["published", "scored by its authors" if one.scores else "not scored"]
-        found.append(
-            Entry(
-                one.id,
-                one.text,
-                " · ".join(filter(None, parts)),
-                one.scores,
-                one.baselines,
-                one.judgements,
-                one.usage.tokens + one.scoring_usage.tokens,
-            )
-        )
-    return found
+    return found + [entry_of(one) for one in view.saved]
+
+
+def entry_of(one: StoredExplanation, of: str = "") -> Entry:
+    """A saved explanation.
+
+    Args:
+        of: Which neuron it is of, where they are of several.
+    """
+    model = str(one.settings.get("model") or "")
+    parts = [one.explainer, model, one.simulator or "not scored", one.split or ""]
+    if one.id < 0:
+        parts = ["published", "scored by its authors" if one.scores else "not scored"]
+    return Entry(
+        one.id,
+        one.text,
+        " · ".join(filter(None, parts)),
+        one.scores,
+        one.baselines,
+        one.judgements,
+        one.usage.tokens + one.scoring_usage.tokens,
+        of,
+    )
 
 
 class ComparePane(Pane, can_focus=True):
@@ -148,6 +157,8 @@ class ComparePane(Pane, can_focus=True):
         if entry.published:
             name = "in the files"
         rows: Rows = [[(f"{mark}{name}  ", style), (inert(entry.by), palette.faint)]]
+        if entry.of:
+            rows.insert(0, [(f" {inert(entry.of)}", palette.strong)])
         rows += paragraph(entry.text, width - 1, palette)
         names = {"top-and-random": "score", "random-only": "random only"}
         for score in entry.scores:
@@ -192,23 +203,29 @@ class ComparePane(Pane, can_focus=True):
 
 
 class CompareScreen(Frame):
-    """Compare; which saved explanation is to be shown is told to ``chosen``."""
+    """Compare explanations, of one neuron or of several.
+
+    Args:
+        title: For the top line.
+        chosen: Is told which saved explanation is to be shown; None: nothing can be chosen.
+    """
 
     NAME = COMPARE
 
     def __init__(
         self,
         engine: Engine,
-        view: NeuronView,
-        result: Result | None,
-        chosen: Callable[[int], None],
+        title: str,
+        several: Sequence[Entry],
+        chosen: Callable[[int], None] | None = None,
     ) -> None:
         super().__init__()
         self._engine = engine
-        self._neuron = view.record.neuron
+        self._title = title
         self._chosen = chosen
+        self._gone: list[tuple[int, Entry]] = []
         self._pane = ComparePane()
-        self._pane.entries = entries(view, result)
+        self._pane.entries = list(several)
 
     def body(self) -> ComposeResult:
         yield self._pane
@@ -217,45 +234,59 @@ class CompareScreen(Frame):
         self.set_focus(self._pane)
 
     def head(self) -> tuple[list[Span], list[Span]]:
-        palette = self._app.palette
-        left = [(" Explanations of ", palette.dim), (str(self._neuron), palette.strong)]
-        return left, self._app.scan_text or []
+        return [(f" {self._title}", self._app.palette.strong)], self._app.scan_text or []
 
     def why_not(self, action: Action) -> str:
         pane = self._pane
-        if action.id in ("open", "compare.delete"):
+        if action.id == "undo" and not self._gone:
+            return "Nothing was deleted here; the library has what was deleted before."
+        if action.id in ("open", "delete"):
             if not pane.entries:
                 return "There is no explanation yet."
             entry = pane.entries[pane.current]
-            if action.id == "compare.delete" and entry.id is None:
+            if action.id == "delete" and entry.id is None:
                 return "That one is not saved: there is nothing to delete."
-            if action.id == "compare.delete" and entry.published:
+            if action.id == "delete" and entry.published:
                 return "That one came with the published files: it stays there."
+            if action.id == "open" and self._chosen is None:
+                return "They are opened from the library."
         return super().why_not(action)
 
     def action_open(self) -> None:
         """Show the explanation in the explorer."""
         number_ = self._pane.entries[self._pane.current].id
-        if number_ is not None:
+        if number_ is not None and self._chosen is not None:
             self._chosen(number_)
         self.action_back()
 
-    def action_compare_delete(self) -> None:
-        """Ask whether the explanation is to be deleted."""
-        number_ = self._pane.entries[self._pane.current].id
-        self.ask("delete", f"Delete explanation #{number_} for good?", {"d": "delete"})
+    async def action_delete(self) -> None:
+        """Delete the explanation; it can be brought back."""
+        pane = self._pane
+        place, entry = pane.current, pane.entries[pane.current]
+        assert entry.id is not None
+        if await self._done(self._engine.store.delete_explanations([entry.id])):
+            self._gone.append((place, entry))
+            del pane.entries[place]
+            pane.current = min(place, max(len(pane.entries) - 1, 0))
+            self._changed(f"Deleted #{entry.id}; u brings it back.")
 
-    async def answered(self, about: str, answer: str) -> None:
-        number_ = self._pane.entries[self._pane.current].id
-        assert number_ is not None
+    async def action_undo(self) -> None:
+        """Bring back what was deleted here last."""
+        place, entry = self._gone.pop()
+        assert entry.id is not None
+        if await self._done(self._engine.store.restore_explanations([entry.id])):
+            self._pane.entries.insert(place, entry)
+            self._pane.current = place
+            self._changed(f"Brought #{entry.id} back.")
+
+    async def _done(self, writing: Awaitable[list[int]]) -> list[int]:
         try:
-            await self._engine.store.delete_explanations([number_])
+            return await writing
         except NeuroglassError as error:
             self.say(inert(str(error)), error=True)
-            return
-        pane = self._pane
-        pane.entries = [one for one in pane.entries if one.id != number_]
-        pane.current = min(pane.current, max(len(pane.entries) - 1, 0))
-        pane.redraw()
+            return []
+
+    def _changed(self, remark: str) -> None:
+        self._pane.redraw()
         self.draw_footer()
-        self.say("Deleted.")
+        self.say(remark)

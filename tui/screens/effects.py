@@ -46,7 +46,7 @@ class EffectsScreen(Frame):
 
     def head(self) -> tuple[list[Span], list[Span]]:
         palette = self._app.palette
-        left = [(" Effects of ", palette.dim), (str(self._pane.neuron), palette.strong)]
+        left = [(" Effects of ", palette.strong), (str(self._pane.neuron), palette.accent)]
         return left, [("direct paths by weights, no attention ", palette.faint)]
 
     def _load(self, neuron: NeuronId) -> None:

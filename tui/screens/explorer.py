@@ -58,6 +58,17 @@ class Explorer(Browser):
         self._feed.open(engine, index)
         self._feed.again()
 
+    def open_index(self, index: Catalogue) -> None:
+        """Show another index; what was explained in the one before is left behind."""
+        self.session.results.clear()
+        self._feed.preferred.clear()
+        self._take(index)
+
+    def prefer(self, neuron: NeuronId, explanation: int) -> None:
+        """Show this saved explanation of a neuron from now on, not its best one."""
+        self._feed.preferred[neuron] = explanation
+        self._feed.again()
+
     @on(ScanMoved)
     def _scan_moved(self, message: ScanMoved) -> None:
         from engine import events
@@ -158,9 +169,10 @@ class Explorer(Browser):
         view, engine = self.neuron_view, self.engine
         if view is None or engine is None:
             return
-        from tui.screens.compare import CompareScreen
+        from tui.screens.compare import CompareScreen, entries
 
         neuron = view.record.neuron
+        result = self.session.results.get(neuron)
 
         def chosen(number: int) -> None:
             result = self.session.results.get(neuron)
@@ -168,8 +180,8 @@ class Explorer(Browser):
                 del self.session.results[neuron]
             self._feed.preferred[neuron] = number
 
-        result = self.session.results.get(neuron)
-        self.app.push_screen(CompareScreen(engine, view, result, chosen))
+        title = f"Explanations of {neuron}"
+        self.app.push_screen(CompareScreen(engine, title, entries(view, result), chosen))
 
     @on(ExplainMoved)
     def _explain_moved(self, message: ExplainMoved) -> None:
@@ -296,12 +308,34 @@ class Explorer(Browser):
 
         self.app.push_screen(NoteScreen(neuron, before), keep)
 
+    def action_tags(self) -> None:
+        """Edit the neuron's tags."""
+        view = self.neuron_view
+        if view is not None:
+            tags = view.annotation.tags if view.annotation is not None else ()
+            text = f"Tags of {view.record.neuron}, parted by commas"
+            self.ask_text("tags", text, ", ".join(tags))
+
+    async def _set_tags(self, text: str) -> None:
+        view, index, engine = self.neuron_view, self._index, self.engine
+        if view is None or index is None or engine is None:
+            return
+        try:
+            tags = [tag.strip() for tag in text.split(",")]
+            await engine.store.set_tags(index.model_id, view.record.neuron, tags)
+        except NeuroglassError as error:
+            self.post_message(Problem(error.message, error.remedy))
+            return
+        self._feed.again()
+
     # -- the program
 
     async def answered(self, about: str, answer: str) -> None:
         if about == "explain":
             self._agreed = self._asked
             self._explain()
+        elif about == "tags":
+            await self._set_tags(answer)
         elif about == "write":
             if answer.strip():
                 self._explain(answer)

@@ -175,6 +175,8 @@ class Frame(Screen[None]):
         for action in actions_of(self.NAME):
             key = self.keys.first(action)
             wanted = action.footer or (action.id == "scan" and not self._app.scanned)
+            # From a screen below the explorer one mostly goes back; ? lists the other ways.
+            wanted = wanted and not (action.id.startswith("go.") and len(self.app.screen_stack) > 1)
             wanted = wanted and action.run != ("go", self.NAME)
             if wanted and key and not key.startswith("^") and not self.why_not(action):
                 last = action.id in ("back", "help", "quit")

@@ -145,7 +145,7 @@ def _fresh(result: Result, width: int, palette: Palette) -> Rows:
     if card is not None:
         rows += [
             [],
-            *_scores(card.scores, card.baselines, width, palette),
+            *scores(card.scores, card.baselines, width, palette),
             [(f" by {card.simulator}, {card.split} split", palette.faint)],
         ]
     rows += judged(result.judgements, width, palette)
@@ -229,24 +229,25 @@ def _stored(stored: StoredExplanation, width: int, palette: Palette) -> Rows:
     return [
         *rows,
         [],
-        *_scores(stored.scores, stored.baselines, width, palette),
+        *scores(stored.scores, stored.baselines, width, palette),
         [(by, palette.faint)],
         *judged(stored.judgements, width, palette),
     ]
 
 
-def _scores(
-    scores: Sequence[Score], baselines: Sequence[Baseline], width: int, palette: Palette
+def scores(
+    several: Sequence[Score], baselines: Sequence[Baseline], width: int, palette: Palette
 ) -> Rows:
+    """The scores of one card, what they rest on, and what the baselines get."""
     rows: Rows = []
     names = {"top-and-random": "score", "random-only": "random only"}
-    for score in scores:
+    for score in several:
         rows.append(score_row(names.get(score.scope, str(score.scope)), score, palette))
-    for score in scores:
+    for score in several:
         if score.status != "ok":
             why = f"{score.scope}: {score.status}. {score.message}"
             rows += paragraph(why, width, palette, quiet=True)
-    main = scores[0]
+    main = several[0]
     if main.coverage < 1:
         missing = f"{main.coverage:.0%} of the tokens have a value; the rest is left out."
         rows += [[(line[0][0], palette.error)] for line in paragraph(missing, width, palette)]

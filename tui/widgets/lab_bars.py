@@ -18,7 +18,7 @@ def head(
     neuron: NeuronId, reading: PromptReading | None, palette: Palette
 ) -> tuple[list[Span], list[Span]]:
     """Which neuron, how strongly it fires at most; how the model finds the text."""
-    left: list[Span] = [(" Prompt lab ", palette.dim), (f"  {neuron}", palette.strong)]
+    left: list[Span] = [(" Prompt lab", palette.strong), (f"   {neuron}", palette.accent)]
     if reading is None:
         return left, []
     left.append((f"   strongest {float(reading.activations.max()):.2f}", palette.dim))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from engine.triage import Distribution, Row, Status
 
 #: Columns of the left part; below WIDE the parts stand one above the other.
-LEFT = 36
+LEFT = 42
 NARROW_LEFT = 28
 WIDE, MEDIUM = 100, 70
 #: Rows of the board that are read at once, around the cursor.
@@ -144,7 +144,7 @@ class TriagePane(Pane, can_focus=True):
     def _run(self, width: int, height: int) -> list[list[Span]]:
         palette, status = self.palette, self.view.status
         if status is None:
-            rows: list[list[Span]] = [[(" Triage", palette.strong)]]
+            rows: list[list[Span]] = [[(" Run", palette.strong)]]
             text = "No run yet. N starts one: it goes on when the app is closed."
             return rows + [[(f" {line}", palette.dim)] for line in wrapped(text, width - 2)]
         stored = status.stored
@@ -152,11 +152,11 @@ class TriagePane(Pane, can_focus=True):
         scope = inert(status.request.scope)
         stands = [(f"{status.standing} ", style)]
         if width < MEDIUM and width > LEFT:  # the parts stand one above the other
-            title = [(" Triage ", palette.strong), (fitted(scope, width - 24), palette.text)]
+            title = [(f" {fitted(scope, width - 17)}", palette.text)]
             rows = [between(title, stands, width, palette.text)]
         else:
-            rows = [between([(" Triage", palette.strong)], stands, width, palette.text)]
-            rows.append([(f" {fitted(scope, width - 2)}", palette.text)])
+            rows = [between([(" Run", palette.strong)], stands, width, palette.text)]
+            rows += [[(f" {line}", palette.text)] for line in wrapped(scope, width - 2)[:2]]
         ended = stored.skipped + stored.done + stored.failed
         share = ended / max(stored.total, 1)
         percent = f" {min(int(share * 100), 100)}%"
@@ -257,7 +257,12 @@ class TriagePane(Pane, can_focus=True):
             left += [("  / ", palette.faint), (shown, palette.accent)]
         rows = [
             between(left, [(f"{self.sorting} ", palette.dim)], width, palette.text),
-            [(self._columns("", "neuron", "score", "act %", "max", width), palette.faint)],
+            [
+                (
+                    f"{self._columns('', 'neuron', 'score', 'act %', 'max', width)}explanation",
+                    palette.faint,
+                )
+            ],
         ]
         detail = 4 if height >= 14 else 0
         self.room = max(height - len(rows) - detail, 1)
@@ -285,7 +290,7 @@ class TriagePane(Pane, can_focus=True):
     def _columns(place: str, neuron: str, score: str, active: str, maximum: str, width: int) -> str:
         first = f"{place:>5} " if width >= 56 else ""
         strongest = f" {maximum:>6}" if width >= 64 else ""
-        return f"{first}{neuron:>7} {score:>5} {active:>5}{strongest}  "
+        return f" {first}{neuron:>7} {score:>5} {active:>5}{strongest}  "
 
     def _row(self, place: int, width: int) -> list[Span]:
         palette, view = self.palette, self.view
@@ -302,9 +307,13 @@ class TriagePane(Pane, can_focus=True):
             number(row.maximum),
             width,
         )
-        text = fitted(inert(row.text), width - len(facts))
+        text = fitted(inert(row.text), width - len(facts) - 1)
         if place == self.cursor and self.dialog is None:
-            return [(facts, palette.selected), (text, palette.selected)]
+            return [
+                ("▌", palette.marker),
+                (facts[1:], palette.selected),
+                (f"{text} ", palette.selected),
+            ]
         style = palette.text if row.score is not None else palette.faint
         return [(facts, style), (text, palette.dim)]
 
