@@ -12,7 +12,13 @@ import pytest
 from click.testing import CliRunner, Result
 from loopback.files import Files
 from loopback.server import Loopback, Script, Seen
+from store_samples import carded
 
+from engine.engine import Engine
+from engine.explanation import Explanation
+from engine.known import explanations_of, scored_records_of
+from engine.neuron import NeuronId
+from engine.store import IndexFacts
 from tui.cli.root import cli
 
 
@@ -144,6 +150,33 @@ def test_what_a_dataset_cannot_do_is_refused(
 ) -> None:
     result = run(*args, "--source", source)
     assert result.exit_code == 2 and why in result.stderr, result.output
+
+
+async def test_ones_own_scan_of_the_same_model_stands_beside(home: Path, tmp_path: Path) -> None:
+    xl = IndexFacts("m", "openai-community/gpt2-xl", 48, 6400, "i", "c", "/x", 1, 1)
+    other = IndexFacts("n", "gpt2-xl", 2, 10, "j", "c", "/y", 1, 1)
+    neuron = NeuronId(1, 4)
+    samples.write_dataset(tmp_path / "served" / "data")
+    with Files(tmp_path / "served") as files, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEUROGLASS_PUBLIC_DATA", files.url)
+        async with await Engine.open(home, source="openai:gpt2-xl") as engine:
+            assert engine.dataset is not None
+            mine = Explanation(neuron, "my own words", "human")
+            await engine.store.save_explanation(xl, mine, carded(0.95))
+            theirs = Explanation(neuron, "of another size", "human")
+            await engine.store.save_explanation(other, theirs, carded(0.5))
+            await engine.dataset.prepare(neuron)
+            found = explanations_of(engine.dataset, engine.store, neuron)
+            assert [one.text for one in found] == ["my own words", "names of rivers"]
+            assert len(scored_records_of(engine.dataset, engine.store, found[0])) == 2
+            assert len(scored_records_of(engine.dataset, engine.store, found[1])) == 10
+
+
+def test_published_neurons_are_starred(source: str, home: Path) -> None:
+    result = run("annotate", "1:4", "--star", "--tag", "rivers", "--source", source)
+    assert result.exit_code == 0, result.output
+    facts = shown(source)
+    assert facts["starred"] and facts["tags"] == ["rivers"]
 
 
 def test_open_in_a_script_says_what_to_do(source: str) -> None:

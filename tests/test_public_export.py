@@ -143,7 +143,7 @@ async def test_our_own_reader_takes_it_with_its_identity(tmp_path: Path) -> None
         assert index is not None
         await export(engine, tmp_path / "out", NEURON)
         dataset = await open_dataset(str(tmp_path / "out"), tmp_path)
-        assert (dataset.model_id, dataset.index_id) == (index.model_id, index.index_id)
+        assert (dataset.model_id, dataset.corpus_id) == (index.model_id, index.corpus_id)
         assert (dataset.n_layers, dataset.n_neurons) == (index.n_layers, index.n_neurons)
         assert list(dataset.present(2)) == [7] and not dataset.present(0)
         await dataset.prepare(NEURON)
@@ -155,6 +155,12 @@ async def test_our_own_reader_takes_it_with_its_identity(tmp_path: Path) -> None
         scores = [one.ev_correlation for one in dataset.published(NEURON)]
         saved = engine.store.explanations(index.model_id, NEURON)
         assert scores == [one.ev_correlation for one in saved if one.side == "positive"]
+        # What is saved of the copy leaves what the store knows of the index alone.
+        known = {facts.index_id: facts.path for facts in engine.store.indexes()}
+        async with await Engine.open(tmp_path, source=str(tmp_path / "out")) as other:
+            await other.save(other.written(NEURON, "about the copy"))
+            facts = {one.index_id: one.path for one in other.store.indexes()}
+        assert facts == {**known, f"export:{index.index_id}": str(tmp_path / "out")}
 
 
 def test_from_the_command_line_with_weights(

@@ -192,8 +192,9 @@ def _file(path: Path) -> PublicDataset:
 def _identity_of(place: str, about: Mapping[str, Any]) -> Identity:
     """Who the neurons are: as the data says of itself, else by where it lies."""
     if about:
-        name, ids = about["model_name"], (about["model_id"], about["index_id"], about["corpus_id"])
-        return Identity(name, *ids, (name,))
+        # The model's neurons, but not the index: windows have other numbers in the files.
+        name, index = about["model_name"], f"export:{about['index_id']}"
+        return Identity(name, about["model_id"], index, about["corpus_id"], (name,))
     name = place.rstrip("/").rsplit("/", 1)[-1] or place
     number = f"public:{hashlib.sha256(place.encode()).hexdigest()[:32]}"
     return Identity(name, number, number, number, ())

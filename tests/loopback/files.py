@@ -22,18 +22,23 @@ class _Quiet(ThreadingHTTPServer):
 class Files:
     """Serves a folder with ETags; ``faults`` are used up first, by the end of a path.
 
+    Args:
+        stall_seconds: How long a stalled reply is silent.
+        delay: Seconds before every reply.
+
     Attributes:
         asked: How often each path was asked for.
         statuses: The statuses sent, in order.
     """
 
-    def __init__(self, root: Path, *, stall_seconds: float = 1.0) -> None:
+    def __init__(self, root: Path, *, stall_seconds: float = 1.0, delay: float = 0.0) -> None:
         self.root = root
         self.faults: dict[str, deque[int | str]] = {}
         self.asked: Counter[str] = Counter()
         self.statuses: list[int] = []
         self.hold: threading.Event | None = None
         self._stall = stall_seconds
+        self._delay = delay
         files = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -59,6 +64,7 @@ class Files:
         self.asked[path] += 1
         if self.hold is not None:
             self.hold.wait(5)
+        time.sleep(self._delay)
         for end, faults in self.faults.items():
             if path.endswith(end) and faults:
                 fault = faults.popleft()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tui.cli import output
-from tui.cli.place import Place, json_option, neuron_argument, open_index, place_options
+from tui.cli.place import Place, json_option, neuron_argument, open_catalogue, place_options
 
 if TYPE_CHECKING:
     from engine.neuron import NeuronId
@@ -47,7 +47,7 @@ async def _annotate(
     from engine.store import Annotation
 
     async with await place.engine() as engine:
-        index, store = open_index(engine), engine.store
+        index, store = open_catalogue(engine), engine.store
         index.check(neuron)
 
         def current() -> Annotation:
