@@ -62,6 +62,7 @@ bench: $(DEV) ## Measure scan speed, key latency and scores on this machine
 	$(BIN)/python -m tests.bench.precision
 	$(BIN)/neuroglass scan --home $(BENCH_HOME)
 	$(BIN)/python -m tests.bench.app --home $(BENCH_HOME)
+	$(BIN)/python -m tests.bench.public --home $(BENCH_HOME)
 	$(BIN)/python -m tests.bench.scores --home $(BENCH_HOME)
 	$(BIN)/python -m tests.bench.crash --kills 20
 
