@@ -430,6 +430,23 @@ async def test_a_batch_that_is_too_large_is_split(
     assert await found(other) != {}
 
 
+async def test_a_waiting_run_is_found_behind_a_finished_one(
+    loopback: Loopback, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    await begun(home, asking("openai"))
+    other = await begun(home, TriageRequest(neurons=(NeuronId(3, 3),)))
+    assert isinstance(other[-1], TriageFinished)
+    async with opened(home) as engine:
+        status = engine.triages().status()
+        assert status is not None and status.standing is Standing.WAITING
+    # The same run, asked for once more, sends nothing either.
+    assert isinstance((await begun(home, asking("openai")))[-1], TriageWaiting)
+    assert len(loopback.batches.held) == 1
+    events, _ = await to_the_end(home, loopback)
+    assert isinstance(events[-1], TriageFinished) and not sent_twice(loopback)
+
+
 # ------------------------------------------------------------------ limits and refusals
 
 

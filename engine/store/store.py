@@ -38,7 +38,7 @@ from engine.store.kinds import (
     StoredSource,
 )
 from engine.store.library import Facets, LibraryFilter, LibraryOrder, LibraryRow
-from engine.store.triages import StoredTriage, Triaged
+from engine.store.triages import StoredTriage, Triaged, TriageState
 from engine.store.writer import Writer, closed
 
 if TYPE_CHECKING:
@@ -288,13 +288,18 @@ class Store:
         """What :meth:`remember` kept under this name; None when nothing is."""
         return self._read(lambda db: reads.recall(db, name))
 
-    def triage(self, triage: int | None = None, *, index: str | None = None) -> StoredTriage | None:
+    def triage(
+        self,
+        triage: int | None = None,
+        *,
+        index: str | None = None,
+        state: TriageState | None = None,
+    ) -> StoredTriage | None:
         """A run over many neurons, or the one touched last; None if there is none.
 
-        Args:
-            index: Hash of an index: only its runs.
+        ``index`` (a hash) and ``state`` narrow it down.
         """
-        return self._read(lambda db: triages.load(db, triage, index))
+        return self._read(lambda db: triages.load(db, triage, index, state))
 
     def triage_stop_asked(self, triage: int) -> bool:
         """Whether somebody asked the run to stop."""

@@ -223,16 +223,23 @@ _SELECT = (
 )
 
 
-def load(db: sqlite3.Connection, triage: int | None, index: str | None) -> StoredTriage | None:
+def load(
+    db: sqlite3.Connection,
+    triage: int | None,
+    index: str | None,
+    state: TriageState | None = None,
+) -> StoredTriage | None:
     """The run of that row id, or the one touched last; None if there is none.
 
     Args:
         index: Hash of an index: only its runs.
+        state: Only runs that are in it.
     """
     row = db.execute(
         f"{_SELECT} WHERE (?1 IS NULL OR triages.id = ?1) AND (?2 IS NULL OR indexes.hash = ?2) "
+        "AND (?3 IS NULL OR triages.state = ?3) "
         "ORDER BY triages.updated_at DESC, triages.id DESC LIMIT 1",
-        (triage, index),
+        (triage, index, state),
     ).fetchone()
     return None if row is None else _triage(row)
 

@@ -86,11 +86,14 @@ class Triages:
     # -- looking
 
     def status(self) -> Status | None:
-        """The run that some process is at, or this index's last one; under a millisecond."""
+        """The run that some process is at, or this index's last one; under a millisecond.
+
+        A finished run gives way to one that waits for a batch.
+        """
         held = lock.held(self._home)
         stored = self._store.triage() if held else None
         if stored is None or stored.state is not TriageState.RUNNING:
-            held, stored = False, self._store.triage(index=self._index.index_id)
+            held, stored = False, self._last()
         if stored is None:
             return None
         standing = Standing(stored.state)
@@ -286,8 +289,17 @@ class Triages:
             )
         return held
 
+    def _last(self) -> StoredTriage | None:
+        """The last run, but one that waits for a batch before one that is finished."""
+        index = self._index.index_id
+        stored = self._store.triage(index=index)
+        if stored is None or stored.state is not TriageState.FINISHED:
+            return stored
+        return self._store.triage(index=index, state=TriageState.WAITING) or stored
+
     def _resumable(self, triage: int | None) -> StoredTriage:
-        stored = self._store.triage(triage, index=self._index.index_id)
+        index = self._index.index_id
+        stored = self._last() if triage is None else self._store.triage(triage, index=index)
         if stored is None:
             raise UsageError(
                 "There is no triage of this index to resume.", "Start one: neuroglass triage 0"
