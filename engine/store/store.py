@@ -38,6 +38,7 @@ from engine.store.kinds import (
     StoredSource,
 )
 from engine.store.library import Facets, LibraryFilter, LibraryOrder, LibraryRow
+from engine.store.reader import Reader
 from engine.store.triages import StoredTriage, Triaged, TriageState
 from engine.store.writer import Writer, closed
 
@@ -67,7 +68,7 @@ class Store:
         self.path = path
         self._writer = Writer(connection, path)
         self._local = threading.local()
-        self._readers: weakref.WeakSet[_Reader] = weakref.WeakSet()
+        self._readers: weakref.WeakSet[Reader] = weakref.WeakSet()
         self._readers_lock = threading.Lock()
         self._closed = False
 
@@ -366,37 +367,12 @@ class Store:
         except sqlite3.Error as error:
             raise (closed() if self._closed else translate(error, self.path)) from error
 
-    def _reader(self) -> _Reader:
-        reader: _Reader | None = getattr(self._local, "reader", None)
+    def _reader(self) -> Reader:
+        reader: Reader | None = getattr(self._local, "reader", None)
         if self._closed:
             raise closed()
         if reader is None:
-            reader = self._local.reader = _Reader(connect(self.path, read_only=True))
+            reader = self._local.reader = Reader(connect(self.path, read_only=True))
             with self._readers_lock:
                 self._readers.add(reader)
         return reader
-
-
-class _Reader:
-    """One thread's read-only connection; it ends with its thread or with the store."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._lock = threading.Lock()  # against close() from another thread
-
-    def read(self, unit: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``unit`` on one state of the database, however many statements it has."""
-        with self._lock:
-            self._connection.execute("BEGIN")
-            try:
-                return unit(self._connection)
-            finally:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-
-    def close(self) -> None:
-        with self._lock:
-            self._connection.close()
-
-    def __del__(self) -> None:
-        self._connection.close()
