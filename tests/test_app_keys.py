@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from test_app import running, screen_text, until
 from textual.pilot import Pilot
 
@@ -12,6 +14,8 @@ from engine.neuron import NeuronId
 from tui.actions import ACTIONS, Action, actions_of
 from tui.app import NeuroglassApp
 from tui.commands import ActionCommands
+from tui.find import in_tokens
+from tui.history import History
 from tui.keymap import Keymap, screens
 from tui.keys import Keys, Reader
 from tui.screens.frame import Frame
@@ -191,3 +195,108 @@ async def test_an_action_that_cannot_be_done_says_why(home: Path) -> None:
         await until(pilot, lambda: app.frame is app.explorer)
         await pilot.press("v", "d")
         await until(pilot, lambda: "There is no explanation yet." in screen_text(app))
+
+
+async def test_one_goes_back_and_forward_through_visited_neurons(home: Path) -> None:
+    async with running(home) as (app, pilot):
+        await pilot.press("colon", *"5:131", "enter", "J", "J", "J", "colon", *"2:7", "enter")
+        await until(pilot, lambda: "Neuron 2:7" in screen_text(app))
+        await pilot.press("H")  # three steps are one visit
+        await until(pilot, lambda: "Neuron 5:134" in screen_text(app))
+        await pilot.press("backspace")
+        await until(pilot, lambda: "Neuron 5:131" in screen_text(app))
+        await pilot.press("9", "H")
+        await until(pilot, lambda: "Neuron 0:0" in screen_text(app))
+        await pilot.press("H")
+        await until(pilot, lambda: "This is the first one." in screen_text(app))
+        await pilot.press("3", "L")
+        await until(pilot, lambda: "Neuron 2:7" in screen_text(app))
+        await pilot.press("H", "colon", *"1:1", "enter", "L")
+        await until(pilot, lambda: "This is the last one." in screen_text(app))
+
+
+async def test_marks_are_set_and_gone_to_from_another_screen(home: Path) -> None:
+    async with running(home) as (app, pilot):
+        await pilot.press("colon", *"5:131", "enter", "m", "a", "colon", *"1:1", "enter", "m", "b")
+        await until(pilot, lambda: "1:1 is marked b." in screen_text(app))
+        await pilot.press("T")
+        await until(pilot, lambda: app.frame.NAME == "triage")
+        await pilot.press("apostrophe")
+        await until(pilot, lambda: "a 5:131  b 1:1" in screen_text(app))
+        await pilot.press("a")
+        await until(pilot, lambda: "Neuron 5:131" in screen_text(app))
+        await pilot.press("apostrophe", "z")
+        await until(pilot, lambda: "There is no mark z" in screen_text(app))
+
+
+async def test_a_text_is_found_in_list_excerpts_and_facts(home: Path) -> None:
+    async with running(home) as (app, pilot):
+        engine = app.engine
+        assert engine is not None and engine.index is not None
+        for index, note in ((40, "about the sea"), (900, "the sea again")):
+            await engine.store.set_note(engine.index.model_id, NeuronId(0, index), note)
+        app.explorer._feed.again()
+        await until(pilot, lambda: not app.explorer._feed._stale)
+        await pilot.press("slash", *"sea", "enter")
+        await until(pilot, lambda: "Neuron 0:40" in screen_text(app))
+        await pilot.press("n")
+        await until(pilot, lambda: "Neuron 0:900" in screen_text(app))
+        await pilot.press("n")  # round the end
+        await until(pilot, lambda: "Neuron 0:40" in screen_text(app))
+        await pilot.press("N")
+        await until(pilot, lambda: "Neuron 0:900" in screen_text(app))
+        heatmap = app.explorer._heatmap
+        tokens = heatmap.passages[-1].tokens
+        wanted = max((t.decode("utf-8", "replace").strip() for t in tokens), key=len)
+        await pilot.press("tab", "slash", *wanted, "enter", "N")
+        assert heatmap.current is not None
+        passage, token = heatmap.current
+        rest = b"".join(passage.tokens[token:]).decode("utf-8", "replace").lower()
+        assert wanted.lower() in rest[: len(wanted) + 8]
+        await pilot.press("slash", *"qqqq", "enter")
+        await until(pilot, lambda: "qqqq is not here." in screen_text(app))
+        await pilot.press("tab", "slash", *"top tok", "enter")
+        await until(pilot, lambda: "top tok  1 of 1" in screen_text(app))
+
+
+async def test_commands_are_completed_and_remembered(home: Path) -> None:
+    async with running(home) as (app, pilot):
+        await pilot.press("colon", *"group b", "tab")
+        await until(pilot, lambda: ": group b" in screen_text(app))
+        await pilot.press("tab", "enter")
+        assert app.session.group.startswith("b")
+        await pilot.press("colon", *"sort score", "enter")
+        await until(pilot, lambda: "best explained first" in screen_text(app))
+        await pilot.press("colon", *"theme light", "enter")
+        assert app.theme == "neuroglass-light"
+        await pilot.press("colon", "up", "up", "enter")
+        assert app.session.commands[-1] == "sort score"
+        await pilot.press("colon", *"help explain", "enter")
+        await until(pilot, lambda: "Explain the neuron and score it" in screen_text(app))
+        await pilot.press("colon", *"sort x", "enter")
+        await until(pilot, lambda: "There is no order x" in screen_text(app))
+        await pilot.press("colon", *"model other", "enter")
+        await until(pilot, lambda: "Scan other over the same text?" in screen_text(app))
+        await pilot.press("escape", "colon", *"neuron.n", "tab", "enter")
+        await until(pilot, lambda: "Neuron 0:1" in screen_text(app))
+        await pilot.press("colon", *"q", "enter")
+        await until(pilot, lambda: app.leaving)
+
+
+def test_history_is_bounded_and_forgets_what_was_gone_back_from() -> None:
+    history = History()
+    for index in range(500):
+        history.visit(NeuronId(0, index))
+    assert len(history.places) == 200 and history.go(-500) == NeuronId(0, 300)
+    history.visit(NeuronId(1, 1))
+    assert history.go(1) is None and history.go(-1) == NeuronId(0, 300)
+
+
+@given(st.lists(st.sampled_from([b"ab", b" a", b"b", b"\xe6", b"\xbc\xa2", b"A"]), max_size=12))
+def test_finding_in_tokens_names_the_token_where_it_begins(tokens: list[bytes]) -> None:
+    text = b"".join(tokens)
+    for wanted in ("ab", "b a", "漢"):
+        needle = wanted.encode()
+        starts = [i for i in range(len(text)) if text.lower().startswith(needle, i)]
+        owners = [n for n, token in enumerate(tokens) for _ in token]
+        assert in_tokens(tokens, wanted) == sorted({owners[i] for i in starts})

@@ -57,7 +57,7 @@ async def at(
     home: Path, key: str, size: tuple[int, int] = (120, 40)
 ) -> AsyncIterator[tuple[NeuroglassApp, Pilot[object], LibraryPane]]:
     async with running(home, size) as (app, pilot):
-        await pilot.press(key)
+        await pilot.press(*key)
         await until(pilot, lambda: isinstance(app.screen, LibraryScreen))
         pane = app.screen.query_one(LibraryPane)
         await until(pilot, lambda: pane.preview is not None)
@@ -74,7 +74,7 @@ def store_of(app: NeuroglassApp) -> Engine:
 
 
 async def test_searched_as_one_types_and_limited(small_home: Path) -> None:
-    async with at(small_home, "L") as (app, pilot, pane):
+    async with at(small_home, "gl") as (app, pilot, pane):
         assert texts(pane) == list(WORDS)
         assert "\x1b" not in screen_text(app) and "[bold]names" in screen_text(app)
         await pilot.press("slash", *"nou")
@@ -108,7 +108,7 @@ async def test_searched_as_one_types_and_limited(small_home: Path) -> None:
 
 
 async def test_deleted_and_brought_back_also_after_a_restart(small_home: Path) -> None:
-    async with at(small_home, "L") as (app, pilot, pane):
+    async with at(small_home, "gl") as (app, pilot, pane):
         await pilot.press("space", "space")
         await until(pilot, lambda: len(pane.marked) == 2)
         await pilot.press("d")
@@ -118,7 +118,7 @@ async def test_deleted_and_brought_back_also_after_a_restart(small_home: Path) -
         await until(pilot, lambda: texts(pane) == list(WORDS))
         await pilot.press("G", "d")
         await until(pilot, lambda: texts(pane) == list(WORDS[:4]))
-    async with at(small_home, "L") as (app, pilot, pane):
+    async with at(small_home, "gl") as (app, pilot, pane):
         assert texts(pane) == list(WORDS[:4])
         await pilot.press("slash", *"deleted=yes", "enter")
         await until(pilot, lambda: texts(pane) == [WORDS[4]])
@@ -133,7 +133,7 @@ async def test_deleted_and_brought_back_also_after_a_restart(small_home: Path) -
 
 
 async def test_neurons_are_annotated_where_they_stand(small_home: Path) -> None:
-    async with at(small_home, "L") as (app, pilot, pane):
+    async with at(small_home, "gl") as (app, pilot, pane):
         model = store_of(app).index_facts().model_id
         await pilot.press("j", "asterisk")
         await until(pilot, lambda: pane.current is not None and pane.current.starred)
@@ -154,7 +154,7 @@ async def test_neurons_are_annotated_where_they_stand(small_home: Path) -> None:
 
 
 async def test_two_are_compared_and_one_deleted_there(small_home: Path) -> None:
-    async with at(small_home, "L") as (app, pilot, pane):
+    async with at(small_home, "gl") as (app, pilot, pane):
         await pilot.press("v")
         await until(pilot, lambda: "Mark another one" in screen_text(app))
         await pilot.press("space", "j", "v")
@@ -190,7 +190,7 @@ async def test_what_is_opened_is_this_explanation_of_this_index(
         await engine.store.save_explanation(facts, gone, carded(0.01))
         with pytest.raises(IndexFormatError, match="gone"):
             Index.find("gone", tmp_path / "nowhere", engine.home)
-    async with at(small_home, "L") as (app, pilot, pane):
+    async with at(small_home, "gl") as (app, pilot, pane):
         await pilot.press("slash", *"worse", "enter")
         await until(pilot, lambda: texts(pane) == ["the worse one"])
         await pilot.press("enter")
@@ -198,7 +198,7 @@ async def test_what_is_opened_is_this_explanation_of_this_index(
         await until(pilot, lambda: "Explanation" in screen_text(app))
         shown = app.explorer.neuron_view
         assert shown is not None and shown.saved[0].text == "the worse one"
-        await pilot.press("L")
+        await pilot.press("g", "l")
         pane = app.screen.query_one(LibraryPane)
         await until(pilot, lambda: texts(pane) == ["the worse one"])
         await pilot.press("escape")
@@ -219,7 +219,7 @@ async def test_what_is_opened_is_this_explanation_of_this_index(
 async def test_an_empty_library_says_what_to_do(tmp_path: Path) -> None:
     write_pointer(tmp_path, FOLDER)
     async with running(tmp_path) as (app, pilot):
-        await pilot.press("L")
+        await pilot.press("g", "l")
         await until(pilot, lambda: "Nothing is saved yet" in screen_text(app))
         await pilot.press("d", "v", "enter", "asterisk", "a", "space")
         assert isinstance(app.screen, LibraryScreen)
@@ -231,7 +231,7 @@ async def test_a_store_that_fails_is_told_and_can_be_left(small_home: Path) -> N
         connection = sqlite3.connect(store_of(app).store.path)
         connection.execute("ALTER TABLE scores RENAME TO lost")
         connection.close()
-        await pilot.press("L")
+        await pilot.press("g", "l")
         await until(pilot, lambda: "failed" in screen_text(app) and "scores" in screen_text(app))
         await pilot.press("d", "j", "M")
         await until(pilot, lambda: isinstance(app.screen, MapScreen))
@@ -246,7 +246,7 @@ async def test_only_what_is_in_sight_is_read(small_home: Path) -> None:
             neuron = NeuronId(5, number % NEURONS)
             words = Explanation(neuron, f"filler {number}", "human", {}, None, ())
             await engine.save(words, None)
-    async with at(small_home, "L") as (app, pilot, pane):
+    async with at(small_home, "gl") as (app, pilot, pane):
         assert len(pane.shelf.ids) == 405
         assert len(pane.shelf.rows) <= 200
         await pilot.press("G")

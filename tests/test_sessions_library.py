@@ -30,10 +30,10 @@ async def filled(app: object) -> Engine:
 @WIDE
 async def test_the_library(play: Play, size: tuple[int, int]) -> None:
     async with play(size) as (pilot, shoot):
-        await pilot.press("L")
+        await pilot.press("g", "l")
         await shoot("1 nothing saved yet")
         await filled(pilot.app)
-        await pilot.press("escape", "L", "j", "space")
+        await pilot.press("escape", "g", "l", "j", "space")
         await shoot("2 one marked")
         await pilot.press("v")
         await shoot("3 compared")
@@ -66,18 +66,18 @@ async def test_the_map(play: Play, size: tuple[int, int]) -> None:
 async def test_library_and_map_small_light_and_colourless(play: Play, monkeypatch: Any) -> None:
     async with play((60, 20)) as (pilot, shoot):
         await filled(pilot.app)
-        await pilot.press("L", "j")
+        await pilot.press("g", "l", "j")
         await shoot("library small")
         await pilot.press("M", "full_stop")
         await shoot("map small")
     async with play((120, 40), theme="neuroglass-light") as (pilot, shoot):
-        await pilot.press("L", "j")
+        await pilot.press("g", "l", "j")
         await shoot("library light")
         await pilot.press("M", "full_stop")
         await shoot("map light")
     monkeypatch.setenv("NO_COLOR", "1")
     async with play((120, 40)) as (pilot, shoot):
-        await pilot.press("L", "j")
+        await pilot.press("g", "l", "j")
         await shoot("library no colour")
         await pilot.press("M", "full_stop", "j")
         await shoot("map no colour")

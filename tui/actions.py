@@ -62,6 +62,7 @@ _TRIAGE, _LAB, _EFFECTS, _CHOICES = "Triage", "Prompt lab", "Effects", "Choices"
 _LIBRARY, _MAP = "Library", "Neuron map"
 #: Screens that are gone back from.
 _BELOW = (LIBRARY, MAP, TRIAGE, LAB, EFFECTS, COMPARE, CHOICES)
+_FINDS = (EXPLORER, LAB, EFFECTS, COMPARE)
 _PANES = (EXPLORER, LAB, EFFECTS, COMPARE, CHOICES)
 
 ACTIONS: tuple[Action, ...] = (
@@ -74,6 +75,12 @@ ACTIONS: tuple[Action, ...] = (
            ("layer", 1), footer=True, needs="neuron"),
     Action("layer.previous", ("left_square_bracket",), "layer", "Previous layer", _NEURON,
            (EXPLORER, MAP), ("layer", -1), needs="neuron"),
+    Action("history.back", ("H", "ctrl+o", "backspace", "alt+left"), "back",
+           "Back to the neuron before", _NEURON, (EXPLORER,), ("history", -1), needs="neuron"),
+    Action("history.forward", ("L", "alt+right"), "forward", "Forward again", _NEURON,
+           (EXPLORER,), ("history", 1), needs="neuron"),
+    Action("mark.set", ("m",), "mark", "Mark the neuron: m and a letter", _NEURON, (EXPLORER,),
+           needs="neuron", takes="and a letter marks the neuron"),
     Action("neuron.random", ("r",), "random", "A random neuron of any layer", _NEURON, (EXPLORER,),
            ("random",), needs="neuron"),
     Action("sort", ("o",), "sort", "Sort the list by the next column", _NEURON,
@@ -168,12 +175,17 @@ ACTIONS: tuple[Action, ...] = (
     _move("half_up", ("ctrl+u",), "Half a page up"),
     _move("home", ("g g", "home", "less_than_sign"), "First"),
     _move("end", ("G", "end", "greater_than_sign"), "Last; 12G goes to 12"),
+    Action("find", ("slash",), "find", "Find a text in the list or the text", "Move", _FINDS),
+    Action("find.next", ("n",), "next", "Next place of that text", "Move", _FINDS,
+           ("find_next", 1)),
+    Action("find.previous", ("N",), "previous", "Previous place of that text", "Move", _FINDS,
+           ("find_next", -1)),
     Action("pane.next", ("tab",), "pane", "Next pane", "Move", _PANES, ("pane", 1)),
     Action("pane.previous", ("shift+tab",), "pane", "Previous pane", "Move", _PANES, ("pane", -1)),
     Action("open", ("enter",), "open", "Open what is under the cursor", "Move", footer=True),
     # -- going elsewhere
     Action("go.explorer", ("g e",), "explorer", "Explorer", _GO, run=("go", EXPLORER)),
-    Action("go.library", ("g l", "L"), "library", "Library: all saved explanations", _GO,
+    Action("go.library", ("g l",), "library", "Library: all saved explanations", _GO,
            run=("go", LIBRARY), needs="engine"),
     Action("go.map", ("g m", "M"), "map", "Neuron map: all neurons at a glance", _GO,
            run=("go", MAP), needs="neuron"),
@@ -183,6 +195,8 @@ ACTIONS: tuple[Action, ...] = (
            run=("go", LAB), footer=True, needs="model"),
     Action("go.effects", ("g f", "f"), "effects", "Effects: what it reads and writes", _GO,
            run=("go", EFFECTS), footer=True, needs="model"),
+    Action("mark.jump", ("apostrophe",), "mark", "Go to a marked neuron: ' and its letter", _GO,
+           needs="neuron", takes="and a letter goes to"),
     Action("back", ("escape", "q", "ctrl+c"), "back", "Back to where you came from", _GO,
            _BELOW, footer=True),
     # -- the program

@@ -16,7 +16,8 @@ from textual.command import CommandPalette
 from textual.widgets import Input
 
 from engine.errors import NeuroglassError
-from tui.commands import ActionCommands, run
+from tui.command_line import completer, run
+from tui.commands import ActionCommands
 from tui.jobs import Jobs
 from tui.keymap import Keymap
 from tui.messages import EngineOpened, Problem
@@ -24,7 +25,7 @@ from tui.places import PLACES
 from tui.screens.explorer import Explorer
 from tui.screens.frame import Frame
 from tui.session import Session
-from tui.theme import DARK, LIGHT, PLAIN, THEMES, Palette, palette
+from tui.theme import DARK, LIGHT, PLAIN, SHORT, THEMES, Palette, palette
 
 if TYPE_CHECKING:
     from textual.driver import Driver
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from engine.neuron import NeuronId
     from engine.scan_request import ScanRequest
     from tui.widgets.pane import Span
+    from tui.widgets.prompt import Completer
 
 EngineFactory = Callable[[], Awaitable["Engine"]]
 
@@ -103,6 +105,14 @@ class NeuroglassApp(App[object]):
                 if isinstance(screen, Frame):
                     self.call_after_refresh(screen.repaint)
 
+    def take_theme(self, name: str) -> bool:
+        """Switch to a theme by its short or full name; False if there is none of it."""
+        full = SHORT.get(name, name)
+        if full not in self.available_themes:
+            return False
+        self.theme = full
+        return True
+
     def toggle_light(self) -> None:
         """Switch between the dark and the light theme."""
         self.theme = DARK if self.theme == LIGHT else LIGHT
@@ -167,6 +177,10 @@ class NeuroglassApp(App[object]):
         self.explorer.choose(neuron)
         self.go(self.explorer.NAME)
 
+    def completer(self, frame: Frame) -> Completer:
+        """What a line of the command line may become on a screen."""
+        return completer(self, frame)
+
     async def run_command(self, frame: Frame, text: str) -> None:
         """Do what was typed on the command line."""
         await run(self, frame, text)
@@ -201,6 +215,15 @@ class NeuroglassApp(App[object]):
         assert self.engine is not None
         request = self.engine.scan_to_do(self._model, self._sources)
         return None if request is None else replace(request, background=True)
+
+    async def scan_model(self, name: str) -> None:
+        """Scan another model over the same text, in place of what runs."""
+        if self.engine is None:
+            return
+        if self.jobs.scanning:
+            await self.jobs.stop_scan()
+        self._model = name
+        await self.toggle_scan()
 
     async def toggle_scan(self) -> None:
         """Start the scan, or stop it and keep what is done."""

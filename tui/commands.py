@@ -1,18 +1,13 @@
-"""What can be asked for by name: the command palette, and the command line."""
+"""The command palette: every action of the screen below, and the themes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 
-from engine.glyphs import inert
 from tui.screens.frame import Frame
-
-if TYPE_CHECKING:
-    from tui.app import NeuroglassApp
 
 
 class ActionCommands(Provider):
@@ -42,18 +37,3 @@ class ActionCommands(Provider):
             score = matcher.match(name)
             if score > 0:
                 yield Hit(score, matcher.highlight(name), run_it, help=keys)
-
-
-async def run(app: NeuroglassApp, frame: Frame, text: str) -> None:
-    """Do a command: a neuron, or an action by its id or title."""
-    words = text.strip().lstrip(":").strip()
-    if not words:
-        return
-    if words[0].isdecimal() or ":" in words:
-        app.explorer.go_to(words)
-        return
-    for action in frame.help_actions():
-        if words in (action.id, action.title, action.description) and not action.takes:
-            await frame.perform(action)
-            return
-    app.say(f"There is no command {inert(words)}: ? lists what can be done.", error=True)

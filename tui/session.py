@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from engine.neuron import NeuronId
+from tui.history import History
 
 if TYPE_CHECKING:
     from engine.catalogue import Catalogue
@@ -219,6 +220,11 @@ def ordered(view: LayerView, sort: Sort, pinned: Iterable[int] = ()) -> list[int
     return list(there)
 
 
+def holds(index: Catalogue, neuron: NeuronId) -> bool:
+    """Whether there is such a neuron."""
+    return neuron.layer < index.n_layers and neuron.index in index.present(neuron.layer)
+
+
 def neuron_beside(index: Catalogue, neuron: NeuronId, by: int) -> NeuronId:
     """The neuron of the same index, or the one nearest to it, ``by`` layers away.
 
@@ -252,6 +258,13 @@ class Session:
     quantity: str = "score"
     library: str = ""
     library_order: str = ""
+    #: What was last looked for with ``/``.
+    sought: str = ""
+    #: Lines of the command line, the last one last.
+    commands: list[str] = field(default_factory=list)
+    #: Neurons by the letter that marks them.
+    marks: dict[str, NeuronId] = field(default_factory=dict)
+    visited: History = field(default_factory=History)
     results: dict[NeuronId, Result] = field(default_factory=dict)
 
     def unsaved(self) -> list[Result]:

@@ -18,6 +18,8 @@ LEVELS = 9
 BARS = " ▁▂▃▄▅▆▇█"
 
 DARK, LIGHT, PLAIN = "neuroglass-dark", "neuroglass-light", "neuroglass-plain"
+#: What the own themes are called in the config file and on the command line.
+SHORT = {"dark": DARK, "light": LIGHT, "plain": PLAIN}
 
 
 @dataclass(frozen=True, slots=True)

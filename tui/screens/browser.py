@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from textual import on
 from textual.app import ComposeResult
@@ -24,12 +26,14 @@ from tui.widgets.explanation_panel import ExplanationPanel
 from tui.widgets.heatmap import Heatmap
 from tui.widgets.legend import GroupTabs, Legend
 from tui.widgets.neuron_list import NeuronList
-from tui.widgets.pane import Line, Span
+from tui.widgets.pane import Line, Pane, Span
 
 if TYPE_CHECKING:
     from engine.catalogue import Catalogue
 
 PANES = ("list", "heat", "panel")
+#: Explanations that finding in the list looks through.
+FOUND = 20_000
 
 
 class Browser(Frame):
@@ -81,10 +85,18 @@ class Browser(Frame):
             return "" if going and self.layer_view is not None else "No neuron is shown yet."
         return reason
 
-    def choose(self, neuron: NeuronId) -> None:
-        """Go to a neuron; a burst of these draws only the last one."""
+    def choose(self, neuron: NeuronId, *, step: bool = False) -> None:
+        """Go to a neuron; a burst of these draws only the last one.
+
+        Args:
+            step: It is a neighbour: in the history it takes the place of this one.
+        """
         if neuron == self.session.neuron:
             return
+        self.session.visited.visit(neuron, step=step)
+        self._turn_to(neuron)
+
+    def _turn_to(self, neuron: NeuronId) -> None:
         self.session.neuron = neuron
         if self.layer_view is not None and self.layer_view.layer == neuron.layer:
             self._list.point(neuron.index)
@@ -224,7 +236,7 @@ class Browser(Frame):
 
     @on(NeuronList.Chosen)
     def _chosen(self, message: NeuronList.Chosen) -> None:
-        self.choose(NeuronId(self.session.neuron.layer, message.index))
+        self.choose(NeuronId(self.session.neuron.layer, message.index), step=True)
 
     def arrived(self) -> None:
         # Other screens explain, delete and annotate.
@@ -281,7 +293,36 @@ class Browser(Frame):
         """Go to a neighbour in the list's order, so many rows away as the count says."""
         index = self._list.neighbour(by * (self.take_count() or 1))
         if index is not None:
-            self.choose(NeuronId(self.session.neuron.layer, index))
+            self.choose(NeuronId(self.session.neuron.layer, index), step=True)
+
+    def action_history(self, by: int) -> None:
+        """Go back or forward through visited neurons."""
+        neuron = self.session.visited.go(by * (self.take_count() or 1))
+        if neuron is None:
+            self.say("This is the first one." if by < 0 else "This is the last one.")
+        elif self._index is not None and sessions.holds(self._index, neuron):
+            self._turn_to(neuron)
+        else:
+            self.say(f"{neuron} is not in this index.")
+
+    def action_mark_set(self, letter: str) -> None:
+        """Mark the neuron with a letter."""
+        if not letter.isalnum():
+            self.say("A mark is a letter or a digit.")
+            return
+        self.session.marks[letter] = self.session.neuron
+        self.say(f"{self.session.neuron} is marked {inert(letter)}.")
+
+    async def places_of(self, text: str, pane: Pane) -> Sequence[Any]:
+        engine, view = self.engine, self.layer_view
+        if pane is not self._list or engine is None or view is None or self._index is None:
+            return await super().places_of(text, pane)
+        # In the list what is found are explanations and notes, as in the library.
+        model = self._index.model_id
+        hits = await asyncio.to_thread(engine.store.search, text, FOUND, model=model)
+        layer = view.layer
+        found = {hit.neuron.index for hit in hits if hit.neuron.layer == layer}
+        return self._list.places_of(found, text)
 
     def action_layer(self, by: int) -> None:
         """Go to another layer, to the neuron of the same index."""
@@ -289,7 +330,7 @@ class Browser(Frame):
 
     def _layer(self, by: int) -> None:
         if self._index is not None:
-            self.choose(sessions.neuron_beside(self._index, self.session.neuron, by))
+            self.choose(sessions.neuron_beside(self._index, self.session.neuron, by), step=True)
 
     def action_random(self) -> None:
         """Go to a random neuron."""
@@ -300,7 +341,11 @@ class Browser(Frame):
 
     def action_sort(self) -> None:
         """Sort the list by the next column."""
-        self.session.sort = self.session.sort.next()
+        self.sort_by(self.session.sort.next())
+
+    def sort_by(self, order: sessions.Sort) -> None:
+        """Sort the list."""
+        self.session.sort = order
         self._sort_list()
 
     def action_group(self, by: int) -> None:
@@ -308,13 +353,14 @@ class Browser(Frame):
         keys = [group.key for group in GROUPS]
         count = self.take_count()
         if count is None:
-            self._show_group(keys[(keys.index(self.session.group) + by) % len(keys)])
+            self.show_group(keys[(keys.index(self.session.group) + by) % len(keys)])
         elif count <= len(keys):
-            self._show_group(keys[count - 1])
+            self.show_group(keys[count - 1])
         else:
             self.say(f"There are {len(keys)} groups.")
 
-    def _show_group(self, key: str) -> None:
+    def show_group(self, key: str) -> None:
+        """Show a group of excerpts."""
         if key != self.session.group:
             self.session.group = key
             self._draw_excerpts()
@@ -323,7 +369,7 @@ class Browser(Frame):
 
     def action_worst(self) -> None:
         """Show the held-out excerpt that was predicted worst."""
-        self._show_group(HELD_OUT)
+        self.show_group(HELD_OUT)
         self._focus("heat")
         if self._heatmap.go_to_worst():
             self.say("")

@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from engine.errors import NeuroglassError
 from engine.glyphs import inert
 from tui.actions import COMPARE, Action
+from tui.find import rows_with
 from tui.screens.frame import Frame
 from tui.session import NeuronView, Result, number
 from tui.widgets.explanation_panel import judged
@@ -194,6 +195,13 @@ class ComparePane(Pane, can_focus=True):
         step = {"left": -1, "right": 1, "up": -self.columns, "down": self.columns}
         step |= {"home": -count, "end": count, "page_up": -count, "page_down": count}
         self.current = max(0, min(self.current + step.get(direction, 0), count - 1))
+        self.redraw()
+
+    def found(self, text: str) -> Sequence[int]:
+        return rows_with((f"{one.text} {one.by}" for one in self.entries), text)
+
+    def show_place(self, place: int) -> None:
+        self.current = place
         self.redraw()
 
     def to_row(self, number_: int) -> None:

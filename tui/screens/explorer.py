@@ -28,6 +28,7 @@ class Explorer(Browser):
         #: What the user has said may be spent on, until the choices change.
         self._agreed: Choices | None = None
         self._asked: Choices | None = None
+        self._named = ""
 
     # -- engine, index and scan
 
@@ -55,6 +56,7 @@ class Explorer(Browser):
             layer = next(layers, 0)
             self.session.neuron = NeuronId(layer, next(iter(index.present(layer)), 0))
             self._feed.want(self.session.neuron)
+        self.session.visited.visit(self.session.neuron)
         self._feed.open(engine, index)
         self._feed.again()
 
@@ -339,12 +341,20 @@ class Explorer(Browser):
         elif about == "write":
             if answer.strip():
                 self._explain(answer)
+        elif about == "model":
+            await self._app.scan_model(self._named)
         elif about == "quit":
             if answer == "s":
                 for result in self.session.unsaved():
                     if not await self._save(result):
                         return
             self._app.leave()
+
+    def ask_model(self, name: str) -> None:
+        """Ask whether another model is to be scanned."""
+        self._named = name
+        what = f"Scan {inert(name)} over the same text? It takes the place of this index."
+        self.ask("model", what, {"enter": "scan"})
 
     def action_copy(self) -> None:
         """Send neuron and explanation to the terminal's clipboard."""

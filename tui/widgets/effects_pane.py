@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.glyphs import exact
 from engine.neuron import NeuronId
+from tui.find import holds
 from tui.widgets.pane import Pane, Span, fitted, merged, wrapped
 
 if TYPE_CHECKING:
@@ -157,6 +158,23 @@ class EffectsPane(Pane, can_focus=True):
     @property
     def place(self) -> object:
         return self.section, self.row
+
+    def found(self, text: str) -> Sequence[tuple[int, int]]:
+        return [
+            (number, row)
+            for number, section in enumerate(self.sections)
+            for row, entry in enumerate(section.entries[: self._shown])
+            if holds(self._text_of(entry), text)
+        ]
+
+    def _text_of(self, entry: Entry) -> str:
+        if entry.neuron is None:
+            return exact(entry.token)
+        return f"{entry.neuron} {self.hints.get(entry.neuron, '')}"
+
+    def show_place(self, place: tuple[int, int]) -> None:
+        self._enter(*place)
+        self.redraw()
 
     def to_group(self, number: int) -> None:
         """Put the cursor on a group, counted from 1."""

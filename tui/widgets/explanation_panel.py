@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from engine.glyphs import inert
+from tui.find import rows_with
 from tui.session import NeuronView, Result, number
 from tui.theme import Palette
 from tui.widgets.facts import facts
@@ -30,11 +31,26 @@ class ExplanationPanel(Pane, can_focus=True):
         self._result: Result | None = None
         self._top = 0
         self._length = 0
+        self._texts: list[str] = []
+        self._found: int | None = None
+
+    @property
+    def place(self) -> object:
+        return self._top if self._found is None else self._found
+
+    def found(self, text: str) -> Sequence[int]:
+        return rows_with(self._texts, text)
+
+    def show_place(self, place: int) -> None:
+        self._found = place
+        if not self._top <= place < self._top + self.size.height - 1:
+            self._top = place - self.size.height // 3
+        self.redraw()
 
     def show(self, view: NeuronView | None, result: Result | None) -> None:
         """Show a neuron; ``result`` is the running or unsaved explanation, if any."""
         if view is None or self._view is None or view.record.neuron != self._view.record.neuron:
-            self._top = 0
+            self._top, self._found = 0, None
         self._view, self._result = view, result
         self.redraw()
 
@@ -52,6 +68,7 @@ class ExplanationPanel(Pane, can_focus=True):
             "end": self._length,
         }
         self._top += steps.get(direction, 0)
+        self._found = None
         self.redraw()
 
     def on_mouse_scroll_down(self) -> None:
@@ -71,6 +88,9 @@ class ExplanationPanel(Pane, can_focus=True):
         if self.has_focus:
             rows[0] = [(rows[0][0][0], palette.accent), *rows[0][1:]]
         self._length = len(rows)
+        self._texts = ["".join(text for text, _ in row) for row in rows]
+        if self._found is not None and self._found < len(rows):
+            rows[self._found] = [(self._texts[self._found], palette.selected)]
         self._top = max(0, min(self._top, len(rows) - height))
         shown = rows[self._top : self._top + height]
         if self._top + height < len(rows):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.glyphs import exact
 from engine.neuron import NeuronId
+from tui.find import rows_with
 from tui.session import number
 from tui.widgets.pane import Pane, Span, fitted
 
@@ -58,6 +59,22 @@ class FiringList(Pane, can_focus=True):
         """Mark the neuron that the heatmap shows."""
         self._selected = neuron
         self.redraw()
+
+    @property
+    def place(self) -> object:
+        return self.row
+
+    def found(self, text: str) -> Sequence[int]:
+        shown = (f"{one.neuron} {self._hints.get(one.neuron, '')}" for one in self._firing)
+        return rows_with(shown, text)
+
+    def show_place(self, place: int) -> None:
+        self.row = place
+        self.redraw()
+
+    def to_row(self, number_: int) -> None:
+        """Put the cursor on a row, counted from 1."""
+        self.show_place(max(0, min(number_, len(self._firing)) - 1))
 
     def move(self, direction: str) -> None:
         """Move the cursor as the action of that name says."""

@@ -11,6 +11,7 @@ from textual import events
 from textual.message import Message
 
 from engine.glyphs import Kind
+from tui.find import in_tokens
 from tui.passages import MISSING, Block, Passage, lay_out, worst
 from tui.session import number
 from tui.theme import BARS
@@ -112,6 +113,17 @@ class Heatmap(Pane, can_focus=True):
     @property
     def place(self) -> object:
         return self.block, self.token
+
+    def found(self, text: str) -> Sequence[tuple[int, int]]:
+        return [
+            (block, token)
+            for block, passage in enumerate(self._passages)
+            for token in in_tokens(passage.tokens, text)
+        ]
+
+    def show_place(self, place: tuple[int, int]) -> None:
+        self.block, self.token = place
+        self.redraw()
 
     def to_row(self, number: int) -> None:
         """Put the cursor on an excerpt, counted from 1."""

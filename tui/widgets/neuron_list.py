@@ -9,6 +9,7 @@ from textual import events
 from textual.message import Message
 from textual.timer import Timer
 
+from tui.find import holds
 from tui.session import LayerView, Sort, number
 from tui.widgets.pane import Pane, Span, between
 
@@ -83,10 +84,31 @@ class NeuronList(Pane, can_focus=True):
         place = self._cursor + by
         return self._order[place] if 0 <= place < len(self._order) else None
 
+    @property
+    def place(self) -> object:
+        return self._cursor
+
+    def places_of(self, indices: Collection[int], text: str) -> list[int]:
+        """Places of the given neurons, and of those whose number or note has the text."""
+        assert self._view is not None
+        notes = self._view.annotations
+        return [
+            place
+            for place, index in enumerate(self._order)
+            if index in indices
+            or str(index) == text
+            or (
+                index in notes and holds(f"{notes[index].note} {' '.join(notes[index].tags)}", text)
+            )
+        ]
+
+    def show_place(self, place: int) -> None:
+        self._go(place)
+
     def to_row(self, number: int) -> None:
         """Put the cursor on neuron ``number`` of the layer, wherever it stands."""
         if self._order:
-            self._go(self._place[min(number, len(self._order) - 1)])
+            self._go(self._place.get(min(number, max(self._order)), self._cursor))
 
     def move(self, direction: str, count: int = 1) -> None:
         """Move the cursor as the action of that name says, so many times."""

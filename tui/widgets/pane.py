@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -125,6 +125,13 @@ class Pane(Widget):
     def place(self) -> object:
         """Where the cursor is, to be compared; None where that can't be told."""
         return None
+
+    def found(self, text: str) -> Sequence[Any]:
+        """The places where a text stands, in the order of :attr:`place`."""
+        return ()
+
+    def show_place(self, place: Any) -> None:
+        """Put the cursor on a place."""
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -6,13 +6,23 @@ row and nothing else: showing another widget would lay out the whole screen anew
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from textual import events
 from textual.message import Message
 
 from engine.glyphs import inert
 from tui.widgets.pane import Pane, Span, between
+
+#: Gives the lines that a line may become.
+Completer = Callable[[str], Sequence[str]]
+
+
+def _common(lines: Sequence[str]) -> str:
+    """What all lines begin with."""
+    first, last = min(lines, default=""), max(lines, default="")
+    size = next((n for n, char in enumerate(first) if last[n : n + 1] != char), len(first))
+    return first[:size]
 
 
 def typed(text: str, event: events.Key) -> str:
@@ -46,6 +56,10 @@ class BottomLine(Pane, can_focus=True):
         self._answers: Mapping[str, str] = {}
         self._typed: str | None = None
         self._hint: list[Span] | None = None
+        self._complete: Completer | None = None
+        self._offered: Sequence[str] = ()
+        self._lines: list[str] = []
+        self._line = 0
 
     @property
     def asking(self) -> bool:
@@ -68,9 +82,25 @@ class BottomLine(Pane, can_focus=True):
         self.screen.set_focus(self, scroll_visible=False)
         self.redraw()
 
-    def ask_text(self, about: str, text: str, typed: str = "") -> None:
-        """Ask for a line of text; ``typed`` stands there already."""
+    def ask_text(
+        self,
+        about: str,
+        text: str,
+        typed: str = "",
+        *,
+        complete: Completer | None = None,
+        before: Sequence[str] = (),
+    ) -> None:
+        """Ask for a line of text; ``typed`` stands there already.
+
+        Args:
+            complete: Gives what a line may become; tab takes it.
+            before: Earlier lines, the last one last; up and down take them.
+        """
         self._about, self._text, self._answers, self._typed = about, text, {}, inert(typed)
+        self._complete, self._offered = complete, ()
+        self._lines = [line for line in before if line]
+        self._line = len(self._lines)
         self.screen.set_focus(self, scroll_visible=False)
         self.redraw()
 
@@ -99,11 +129,57 @@ class BottomLine(Pane, can_focus=True):
 
     def _type(self, event: events.Key) -> None:
         assert self._typed is not None
-        if event.key == "enter":
+        key = event.key
+        if key == "enter":
             self.post_message(self.Answered(self._about, self._typed))
             return
-        self._typed = typed(self._typed, event)
+        if key in ("tab", "shift+tab"):
+            self._take_offer(1 if key == "tab" else -1)
+        elif key in ("up", "down", "ctrl+p", "ctrl+n"):
+            self._take_line(-1 if key in ("up", "ctrl+p") else 1)
+        else:
+            self._typed = typed(self._typed, event)
+            self._offered = ()
         self.redraw()
+
+    def _take_offer(self, by: int) -> None:
+        """Complete as far as it is certain, then by one offer after another."""
+        assert self._typed is not None
+        if self._complete is None:
+            return
+        if self._offered:
+            here = self._offered.index(self._typed) if self._typed in self._offered else -1
+            self._typed = self._offered[(here + by) % len(self._offered)]
+            return
+        offers = self._complete(self._typed)
+        common = _common(offers)
+        if len(common) > len(self._typed):
+            self._typed = common
+        elif offers:
+            self._offered = offers
+            self._typed = offers[0 if by > 0 else -1]
+
+    def _take_line(self, by: int) -> None:
+        self._line = max(0, min(self._line + by, len(self._lines)))
+        self._typed = self._lines[self._line] if self._line < len(self._lines) else ""
+        self._offered = ()
+
+    def _right_of(self, width: int) -> list[Span]:
+        """What the line may become, as much as fits, or how to leave."""
+        palette, way = self.palette, "enter goes  esc stays "
+        offers = self._offered or (self._complete(self._typed or "") if self._complete else ())
+        if not offers or (len(offers) == 1 and offers[0] == self._typed):
+            return [(way, palette.faint)]
+        spans: list[Span] = [("tab ", palette.dim)]
+        room = width - 6
+        for offer in offers:
+            room -= len(offer) + 2
+            if room < 0:
+                spans.append(("… ", palette.faint))
+                break
+            here = offer == self._typed
+            spans.append((f"{inert(offer)}  ", palette.accent if here else palette.faint))
+        return spans
 
     def build(self, width: int, height: int) -> list[list[Span]]:
         palette = self.palette
@@ -120,7 +196,7 @@ class BottomLine(Pane, can_focus=True):
         return [
             between(
                 [(f" {self._text} ", palette.dim), (shown, palette.strong), (" ", palette.cursor)],
-                [("enter goes  esc stays ", palette.faint)],
+                self._right_of(width - len(self._text) - max(len(shown), 10) - 6),
                 width,
                 palette.text,
             )
