@@ -63,6 +63,7 @@ bench: $(DEV) ## Measure scan speed, key latency and scores on this machine
 	$(BIN)/neuroglass scan --home $(BENCH_HOME)
 	$(BIN)/python -m tests.bench.app --home $(BENCH_HOME)
 	$(BIN)/python -m tests.bench.public --home $(BENCH_HOME)
+	$(BIN)/python -m tests.bench.library --home $(BENCH_HOME)
 	$(BIN)/python -m tests.bench.scores --home $(BENCH_HOME)
 	$(BIN)/python -m tests.bench.crash --kills 20
 

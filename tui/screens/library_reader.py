@@ -28,7 +28,7 @@ QUIET = 0.05
 #: Rows that have to be there around the cursor before nothing is read.
 NEAR = 60
 #: Actions that need an explanation under the cursor.
-_OF_A_ROW = {"open", "library.mark", "library.compare", "delete", "star", "note", "tags"}
+_OF_A_ROW = {"open", "library.mark", "library.compare", "delete", "star", "note", "tags", "copy"}
 
 
 class LibraryReader(Frame):
@@ -95,7 +95,7 @@ class LibraryReader(Frame):
             return "There is no explanation here."
         if action.id == "delete" and self._deleted:
             return "These are deleted already: u brings one back."
-        if action.id in _OF_A_ROW:
+        if action.id in _OF_A_ROW or action.id == "sort":
             return ""
         return super().why_not(action)
 

@@ -94,7 +94,7 @@ class FiringList(Pane, can_focus=True):
         rows: list[list[Span]] = [
             [(" Fire most at ", title), (token, palette.strong)],
             [],
-            [(f"  {'neuron':<8}{'of max':>6}{'value':>7}{'z':>6}", palette.faint)],
+            [(f"  {'neuron':>7} {'of max':>6}{'value':>7}{'z':>6}", palette.faint)],
         ]
         room = height - _HEAD
         top = max(0, min(self.row - room // 2, len(self._firing) - room))
@@ -112,7 +112,7 @@ class FiringList(Pane, can_focus=True):
         shown = one.neuron == self._selected
         mark = "▌" if here else "▸" if shown else " "
         share = min(one.share, 9.99)
-        text = f"{one.neuron!s:<8}{share:>6.0%}{one.activation:>7.2f}{number(one.z, 1):>6}"
+        text = f"{one.neuron!s:>7} {share:>6.0%}{one.activation:>7.2f}{number(one.z, 1):>6}"
         room = max(width - 4 - len(text), 0)
         hint = fitted(self._hints.get(one.neuron, ""), room)
         return [(mark, palette.accent), (f" {text}", style), (f"  {hint}", quiet)]

@@ -157,10 +157,8 @@ class LibraryPane(Pane, can_focus=True):
 
     def _list(self, width: int, height: int) -> list[list[Span]]:
         palette, shelf = self.palette, self.shelf
-        rows = [
-            self._head(width),
-            [(self._columns("", "neuron", "score", "±", width, "explanation"), palette.faint)],
-        ]
+        names = self._columns("", "neuron", "score", "±", width) + self._by("by", width)
+        rows = [self._head(width), [(f"{names}explanation", palette.faint)]]
         self._room = max(height - len(rows), 1)
         if shelf.failed:
             return rows + [
@@ -189,7 +187,7 @@ class LibraryPane(Pane, can_focus=True):
 
     def _head(self, width: int) -> list[Span]:
         palette, shelf = self.palette, self.shelf
-        count = f"{len(shelf.ids):,}"
+        count = f"{len(shelf.ids):,}" if shelf.saved is not None else ""
         if shelf.saved is not None and shelf.saved != len(shelf.ids):
             count += f" of {shelf.saved:,}"
         left: list[Span] = [(f" {count} ", palette.strong)]
@@ -208,9 +206,14 @@ class LibraryPane(Pane, can_focus=True):
         return between(left, [(f"{self.order} ", palette.dim)], width, palette.text)
 
     @staticmethod
-    def _columns(mark: str, neuron: str, score: str, half: str, width: int, words: str = "") -> str:
+    def _columns(mark: str, neuron: str, score: str, half: str, width: int) -> str:
         sure = f" {half:>4}" if width >= 56 else ""
-        return f"{mark:<2}{neuron:>7} {score:>5}{sure}  {words}"
+        return f"{mark:<2}{neuron:>7} {score:>5}{sure}  "
+
+    def _by(self, name: str, width: int) -> str:
+        """The explainer's column: where there is room, or the list is sorted by it."""
+        sorted_by_it = self.order.endswith("explainer") and width >= 56
+        return f"{fitted(inert(name), 12)}  " if sorted_by_it or width >= 88 else ""
 
     def _row(self, place: int, width: int) -> list[Span]:
         palette, shelf = self.palette, self.shelf
@@ -226,6 +229,7 @@ class LibraryPane(Pane, can_focus=True):
             return [mark, (sign, palette.accent), ("      …", palette.faint)]
         half = "" if row.low is None or row.high is None else _half(row.high - row.low)
         facts = self._columns("", str(row.neuron), number(row.score), half, width)[2:]
+        facts += self._by(row.explainer, width)
         flags = ("★" if row.starred else "") + ("✎" if row.note else "")
         flags += "−" if row.side == "negative" else ""
         tags = " ".join(f"#{inert(tag)}" for tag in row.tags)
