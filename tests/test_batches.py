@@ -548,7 +548,8 @@ async def test_a_batch_that_was_canceled_is_collected_as_far_as_it_came(
         assert status is not None and status.standing is Standing.STOPPED
         assert status.resumable and "canceled" in status.stored.note
     assert held.phase == "canceling"
-    assert isinstance((await resumed(home))[-1], TriageWaiting)  # it takes some minutes
+    waiting = (await resumed(home))[-1]  # it takes some minutes
+    assert isinstance(waiting, TriageWaiting) and "1 being canceled" in waiting.note
     asked = len(desk.asked)
     desk.work()
     waiting = (await resumed(home))[-1]
@@ -601,6 +602,8 @@ def test_the_command_line(loopback: Loopback, tmp_path: Path) -> None:
     loopback.batches.work()
     done = run("--resume")
     assert "2 explained in" in done.stderr, done.output
+    assert "No batch is under way" in run("--cancel").stderr
+    assert ": finished" in run("--status").stdout
     for wrong in (["--resume", "--batch"], ["--cancel", "1:3"], ["--cancel", "--stop"]):
         assert run(*wrong).exit_code == 2
     assert run("1:3", "--batch").exit_code == 2  # no model at all

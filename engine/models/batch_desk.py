@@ -59,6 +59,7 @@ class Standing:
     Attributes:
         batches: How many; ``doubtful`` of them may not be ours.
         requests: Theirs; ``answered`` of them as the vendors tell.
+        canceling: So many are being canceled.
         where: Providers.
     """
 
@@ -66,12 +67,15 @@ class Standing:
     requests: int
     answered: int
     doubtful: int = 0
+    canceling: int = 0
     where: str = ""
 
     def __str__(self) -> str:
         several = "batch" if self.batches == 1 else "batches"
         text = f"{self.batches} {several} at {self.where}: {self.answered:,} of "
         text += f"{self.requests:,} requests answered"
+        if self.canceling:
+            text += f", {self.canceling} being canceled"
         if self.doubtful:
             text += "; its results will tell whether one of them is this run's"
         return text
@@ -379,6 +383,7 @@ class Desk:
             sum(batch.requests for batch in batches),
             sum(batch.answered for batch in batches),
             sum(batch.doubtful for batch in batches),
+            sum(batch.state is BatchState.CANCELING for batch in batches),
             ", ".join(sorted({batch.name.partition(":")[0] for batch in batches})),
         )
 

@@ -203,10 +203,10 @@ class Triages:
             request = TriageRequest.from_json(stored.request)
             spending = BatchSpending(self._bench, request.priced, stored.id)
             count = await (await spending.open_desk()).cancel()
-            note = f"{count} batches were canceled" if count != 1 else "a batch was canceled"
-            await self._store.update_triage(
-                stored.id, state=TriageState.STOPPED, note=note if count else ""
-            )
+            note = f"{count} batches are being canceled" if count > 1 else ""
+            note = "a batch is being canceled" if count == 1 else note
+            if count or stored.state is not TriageState.FINISHED:
+                await self._store.update_triage(stored.id, state=TriageState.STOPPED, note=note)
         return count
 
     async def stopped(self) -> None:

@@ -176,7 +176,9 @@ def status_lines(status: Status) -> list[str]:
         lines += [f"{stored.message} {stored.remedy}".strip()]
     if status.last_words:
         lines.append(f"its process ended: {status.last_words}")
-    if status.resumable:
+    if status.standing == "waiting":
+        lines.append("Collect with: neuroglass triage --resume; give it up with --cancel.")
+    elif status.resumable:
         lines.append("It goes on with: neuroglass triage --resume")
     return [inert(line) for line in lines]
 
