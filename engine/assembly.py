@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from engine.lab import Lab
     from engine.models.model import LanguageModel
     from engine.patterns.reader import PatternReader
+    from engine.senses.reader import SenseReader
 
 
 class Labs(Protocol):
@@ -36,6 +37,10 @@ class Labs(Protocol):
 
     async def patterns(self, index: Index) -> PatternReader:
         """What learns an index's neurons."""
+        ...
+
+    async def senses(self, index: Index) -> SenseReader:
+        """What finds the senses of an index's neurons."""
         ...
 
 
@@ -53,8 +58,9 @@ async def assemble(
     needs_lab = choices.revisions or choices.explainer == "output-aware"
     lab = await labs.lab(index_of(index)) if needs_lab or choices.scorers else None
     reader = await labs.patterns(index_of(index)) if choices.explainer == "patterns" else None
+    senses = await labs.senses(index_of(index)) if choices.needs_senses else None
     method = Method(
-        explainer=_explainer(choices, models, lab, reader),
+        explainer=_explainer(choices, models, lab, reader, senses),
         simulator=_simulator(choices, models),
         split=choices.split,
         samples=choices.samples,
@@ -84,7 +90,8 @@ async def identity(
     models = {part: await spending.model(name) for part, name in choices.models_needed().items()}
     lab = await labs.lab(index) if choices.explainer == "output-aware" else None
     reader = await labs.patterns(index) if choices.explainer == "patterns" else None
-    explainer = _explainer(choices, models, lab, reader)
+    senses = await labs.senses(index) if choices.needs_senses else None
+    explainer = _explainer(choices, models, lab, reader, senses)
     simulator = _simulator(choices, models)
     return {
         "index": index.index_id,
@@ -109,6 +116,22 @@ async def _chance(index: Catalogue, neuron: NeuronId, choices: Choices) -> Expla
 
 
 def _explainer(
+    choices: Choices,
+    models: dict[str, LanguageModel],
+    lab: Lab | None,
+    reader: PatternReader | None,
+    senses: SenseReader | None,
+) -> Explainer:
+    if senses is None:
+        return _plain_explainer(choices, models, lab, reader)
+    from engine.senses.explainer import BySense, SenseExplainer
+
+    if choices.explainer == "senses":
+        return SenseExplainer(senses)
+    return BySense(_plain_explainer(choices, models, lab, reader), senses)
+
+
+def _plain_explainer(
     choices: Choices,
     models: dict[str, LanguageModel],
     lab: Lab | None,
@@ -143,6 +166,10 @@ def _simulator(choices: Choices, models: dict[str, LanguageModel]) -> Simulator:
             from engine.patterns.explainer import PatternSimulator
 
             return PatternSimulator()
+        case "senses":
+            from engine.senses.explainer import SenseSimulator
+
+            return SenseSimulator()
         case "all-at-once":
             from engine.simulators.all_at_once import AllAtOnceSimulator
 

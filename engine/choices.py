@@ -13,6 +13,7 @@ from engine.explanation import Explanation, Side
 EXPLAINERS: Mapping[str, bool] = {
     "token-lookup": False,
     "patterns": False,
+    "senses": False,
     "token-activation-pairs": True,
     "summary": True,
     "output-aware": True,
@@ -20,12 +21,17 @@ EXPLAINERS: Mapping[str, bool] = {
 SIMULATORS: Mapping[str, bool] = {
     "token-lookup": False,
     "patterns": False,
+    "senses": False,
     "all-at-once": True,
     "one-token": True,
     "json": True,
 }
 #: Simulators that read an explainer's rules, and what those are.
-RULES: Mapping[str, str] = {"token-lookup": "tables", "patterns": "patterns"}
+RULES: Mapping[str, str] = {
+    "token-lookup": "tables",
+    "patterns": "patterns",
+    "senses": "senses",
+}
 #: Besides the ev correlation, which is always computed.
 SCORERS: Mapping[str, bool] = {
     "detection": True,
@@ -55,6 +61,8 @@ class Choices:
     Attributes:
         explainer_model, simulator_model, scorer_model: Empty where none is needed; an
             empty simulator or scorer model falls back on the explainer's.
+        by_sense: An explainer that asks a language model is asked for each sense of the
+            neuron by itself (:mod:`engine.senses`); others take no notice.
         scorers: Further scorers, of :data:`SCORERS`.
         samples: Explanations to draw; the best on valid is kept and reported on test.
         revisions: Rounds of counter-examples after that.
@@ -65,6 +73,7 @@ class Choices:
 
     explainer: str = "token-lookup"
     explainer_model: str = ""
+    by_sense: bool = False
     simulator: str = "token-lookup"
     simulator_model: str = ""
     scorers: tuple[str, ...] = ()
@@ -141,6 +150,11 @@ class Choices:
         if any(SCORERS[scorer] for scorer in self.scorers):
             needed["scorer"] = self.scorer_model or fallback
         return needed
+
+    @property
+    def needs_senses(self) -> bool:
+        """Whether the senses of the neuron are found before it is explained."""
+        return self.explainer == "senses" or (self.by_sense and EXPLAINERS[self.explainer])
 
     @property
     def selects(self) -> bool:

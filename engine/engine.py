@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from engine.neuron_map import NeuronMap, Quantity
     from engine.public_data.dataset import PublicDataset
     from engine.reports import Reports
+    from engine.senses.model import Senses
     from engine.similarity import Likeness, SimilarNeurons
     from engine.store import IndexFacts, Store
     from engine.triage import Triages
@@ -264,6 +265,20 @@ class Engine:
     async def check_model(self, name: str) -> Capabilities:
         """Ask a model what it can do. Raises UsageError, LanguageModelError."""
         return await self._workbench().check_model(name)
+
+    async def senses(self, neuron: NeuronId, side: Side = "positive") -> Senses:
+        """The several things that make a neuron fire, each with a sentence and excerpts.
+
+        Found in the explain fold alone. The first neuron of a layer costs a pass over
+        that, the next ones some seconds.
+
+        Raises:
+            UsageError: no such neuron.
+            IndexFormatError: nothing has been scanned yet.
+            ModelError: the subject model can't be loaded, or has changed since the scan.
+            MethodError: the neuron never fires in the explain fold.
+        """
+        return await self._workbench().find_senses(self._require_index(), neuron, side)
 
     # -- what the weights say
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -22,6 +23,11 @@ Need = tuple[int, int, int]
 @runtime_checkable
 class _Explains(Protocol):
     def estimate(self, evidence: Evidence) -> Need: ...
+
+
+@runtime_checkable
+class _Prepares(Protocol):
+    async def prepare(self, evidence: Evidence) -> None: ...
 
 
 @runtime_checkable
@@ -76,6 +82,17 @@ class Estimate:
         costs = [step.money for step in self.steps if step.requests]
         known = [cost for cost in costs if cost is not None]
         return sum(known) if len(known) == len(costs) else None
+
+
+async def prepare_estimate(record: NeuronRecord, means: TokenMeans, method: Method) -> None:
+    """Find out beforehand what the number of requests depends on.
+
+    Raises:
+        NeuroglassError: the neuron can't be explained.
+    """
+    if isinstance(method.explainer, _Prepares):
+        splits = await asyncio.to_thread(split_records, record, method.per_split)
+        await method.explainer.prepare(evidence_of(record, means, splits, method, sample=0))
 
 
 def estimate_run(

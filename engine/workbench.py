@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING
 from engine.assembly import assemble
 from engine.catalogue import Catalogue
 from engine.choices import Choices
-from engine.estimate import Estimate, estimate_run
+from engine.estimate import Estimate, estimate_run, prepare_estimate
 from engine.events import PipelineEvent
-from engine.explanation import Explanation
+from engine.explanation import Evidence, Explanation, Side
 from engine.index import Index
 from engine.neuron import NeuronId
 from engine.pipeline import explain_and_score, score_explanation
 from engine.sides import means_of, record_of
 from engine.spending import Spending
+from engine.splits import split_records
 
 if TYPE_CHECKING:
     from engine.experiments import Experiments
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from engine.models.model import Capabilities, LanguageModel
     from engine.models.replies import Replies
     from engine.patterns.reader import PatternReader
+    from engine.senses.model import Senses
+    from engine.senses.reader import SenseReader
 
 REPLIES = "replies.db"
 
@@ -45,6 +48,7 @@ class Workbench:
         self._lab_of = ("", "")
         self._experiments: Experiments | None = None
         self._patterns: PatternReader | None = None
+        self._senses: SenseReader | None = None
         self._lock = asyncio.Lock()
 
     async def explain(
@@ -98,6 +102,7 @@ class Workbench:
         record = record_of(index.neuron(neuron), choices.side)
         means = means_of(index.token_means(neuron), choices.side)
         method = await assemble(self, index, neuron, choices, Spending(self, choices))
+        await prepare_estimate(record, means, method)
         return await asyncio.to_thread(estimate_run, record, means, choices, method)
 
     async def check_model(self, name: str) -> Capabilities:
@@ -161,9 +166,28 @@ class Workbench:
             UsageError: no such neuron.
             ModelError: the subject model can't be had.
         """
-        if choices.explainer == "patterns":
+        if choices.explainer == "patterns" or choices.needs_senses:
             reader = await self.patterns(index)
             await reader.learn_many(neurons, choices.side)
+
+    async def senses(self, index: Index) -> SenseReader:
+        """What finds the senses of an index's neurons; the same object for the same index."""
+        patterns = await self.patterns(index)
+        if self._senses is None or self._senses.patterns is not patterns:
+            from engine.senses.reader import SenseReader
+
+            self._senses = SenseReader(patterns)
+        return self._senses
+
+    async def find_senses(self, index: Index, neuron: NeuronId, side: Side) -> Senses:
+        """See :meth:`engine.engine.Engine.senses`."""
+        record = record_of(await asyncio.to_thread(index.neuron, neuron), side)
+        means = means_of(index.token_means(neuron), side)
+        splits = split_records(record)
+        evidence = Evidence(
+            neuron, splits.train, splits.others, means, record.statistics, side=side
+        )
+        return await (await self.senses(index)).find(evidence)
 
     async def close(self) -> None:
         """Let go of everything."""

@@ -48,6 +48,7 @@ _NO_YES = (False, True)
 ROWS: tuple[Row, ...] = (
     Row("explainer", "Explainer", "cycle", tuple(EXPLAINERS)),
     Row("explainer_model", "Its model", "text", hint="PROVIDER:MODEL or URL#MODEL"),
+    Row("by_sense", "Sense by sense", "cycle", _NO_YES),
     Row("simulator", "Simulator", "cycle", tuple(SIMULATORS)),
     Row("simulator_model", "Its model", "text", hint="the explainer's"),
     Row("calibration", "Calibration", "cycle", CALIBRATIONS),
@@ -65,6 +66,7 @@ ROWS: tuple[Row, ...] = (
 _SAME = (
     "explainer",
     "explainer_model",
+    "by_sense",
     "simulator",
     "simulator_model",
     "calibration",

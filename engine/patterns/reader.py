@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,7 @@ TOGETHER = 16
 READY = 256
 
 Stop = Callable[[], bool]
+T = TypeVar("T")
 #: Takes what is being done, for people, and the share of it that is done, 0 to 1.
 Progress = Callable[[str, float], None]
 
@@ -129,6 +131,14 @@ class PatternReader:
                     self._ready[NeuronId(layer, index), side] = learned
                 while len(self._ready) > READY:
                     self._ready.popitem(last=False)
+
+    async def run(self, layer: int, work: Callable[[SubjectModel, Stop, Text, Reading], T]) -> T:
+        """Do something else with a layer's reading, on the lab's thread. ModelError."""
+
+        def with_reading(subject: SubjectModel, stop: Stop) -> T:
+            return work(subject, stop, *self._layer(subject, stop, layer, _silent, ahead=False))
+
+        return await self._lab.run(with_reading)
 
     # -- on the lab's thread
 

@@ -97,6 +97,11 @@ class Reading:
         self.layer = layer
         self._states = states
 
+    @property
+    def states(self) -> torch.Tensor:
+        """What enters the MLP at each token, float16 [T, width]."""
+        return self._states
+
     def inner(
         self, subject: SubjectModel, neurons: Sequence[int]
     ) -> tuple[NDArray[np.float32], Link]:

@@ -23,8 +23,8 @@ def choosing_options(command: F) -> F:
         click.option(
             "--explainer",
             metavar="NAME",
-            help="Who explains: token-lookup, patterns, token-activation-pairs, summary or "
-            "output-aware.",
+            help="Who explains: token-lookup, patterns, senses, token-activation-pairs, summary "
+            "or output-aware.",
         ),
         click.option(
             "--model",
@@ -33,9 +33,15 @@ def choosing_options(command: F) -> F:
             help=f"Language model of all parts that need one: {_MODEL}",
         ),
         click.option(
+            "--by-sense/--as-one",
+            "by_sense",
+            default=None,
+            help="Ask the language model to explain each sense of the neuron by itself.",
+        ),
+        click.option(
             "--simulator",
             metavar="NAME",
-            help="Who predicts: token-lookup, patterns, all-at-once, one-token or json.",
+            help="Who predicts: token-lookup, patterns, senses, all-at-once, one-token or json.",
         ),
         click.option("--simulator-model", metavar="MODEL", help="Another model to simulate with."),
         click.option(
@@ -121,6 +127,7 @@ def run_options(command: F) -> F:
 _NAMES = {
     "explainer",
     "explainer_model",
+    "by_sense",
     "simulator",
     "simulator_model",
     "scorers",
@@ -184,6 +191,11 @@ def _all_asked(choices: Choices, chosen: Mapping[str, Any]) -> None:
     from engine.errors import UsageError
 
     needed = choices.models_needed()
+    if chosen.get("by_sense") and not choices.needs_senses:
+        raise UsageError(
+            f"The explainer {choices.explainer} asks no language model sense by sense.",
+            "Choose summary, output-aware or token-activation-pairs; senses needs no model.",
+        )
     parts = {"explainer": needed.values(), "simulator": (needed.get("simulator"),)}
     parts["scorer"] = (needed.get("scorer"),)
     for part, asked in parts.items():

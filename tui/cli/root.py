@@ -29,6 +29,7 @@ COMMANDS = {
     "models": "tui.cli.models",
     "effects": "tui.cli.effects",
     "similar": "tui.cli.similar",
+    "senses": "tui.cli.senses",
     "prompt": "tui.cli.prompt",
     "ablate": "tui.cli.ablate",
     "steer": "tui.cli.steer",
