@@ -32,7 +32,7 @@ from engine.subject import SubjectModel
 from tui.cli.root import cli
 
 #: One that has several senses in the shared scan.
-NEURON = NeuronId(5, 480)
+NEURON = NeuronId(1, 840)
 
 LAYER = 3
 Ids = NDArray[np.int64]

@@ -61,7 +61,7 @@ async def test_choosing(play: Play, size: tuple[int, int]) -> None:
     async with play(size) as (pilot, shoot):
         await pilot.press("c")
         await shoot("1 defaults")
-        await pilot.press("enter", "enter", "j", "enter", *MODEL, "enter", "k")
+        await pilot.press("enter", "enter", "enter", "j", "enter", *MODEL, "enter", "k")
         await shoot("2 not possible")
         await pilot.press("j", "j", "l", "l", "l", "k", "k")
         await shoot("3 estimated")

@@ -48,7 +48,6 @@ _NO_YES = (False, True)
 ROWS: tuple[Row, ...] = (
     Row("explainer", "Explainer", "cycle", tuple(EXPLAINERS)),
     Row("explainer_model", "Its model", "text", hint="PROVIDER:MODEL or URL#MODEL"),
-    Row("by_sense", "Sense by sense", "cycle", _NO_YES),
     Row("simulator", "Simulator", "cycle", tuple(SIMULATORS)),
     Row("simulator_model", "Its model", "text", hint="the explainer's"),
     Row("calibration", "Calibration", "cycle", CALIBRATIONS),
@@ -56,6 +55,7 @@ ROWS: tuple[Row, ...] = (
     Row("scorer_model", "Their model", "text", hint="the explainer's"),
     Row("samples", "Candidates", "cycle", (1, 2, 3, 5, 10)),
     Row("revisions", "Revisions", "cycle", (0, 1, 2, 3)),
+    Row("by_sense", "Sense by sense", "cycle", _NO_YES),
     Row("side", "Side of the neuron", "cycle", ("positive", "negative")),
     Row("split", "Scored on", "cycle", SPLITS),
     Row("chance", "Chance baseline", "cycle", _NO_YES),

@@ -45,7 +45,7 @@ class HeldOut:
 
     Attributes:
         groups: Asked for.
-        r2: 1 less the squared error over the variance, mean of the folds.
+        r2: 1 less the squared error over the variance, mean of the folds, each 0 at least.
         error: Standard error over the folds of the difference from one group; 0 for one.
     """
 
@@ -213,7 +213,8 @@ def _cross_validated(
                 sums, means = _rising(score[used], real[used])
                 expected = np.maximum(expected, np.interp(score[~train], sums, means))
             error = float(((expected - real[~train]) ** 2).sum())
-            table[left_out, number - 1] = 1 - error / variance
+            # Worse than the mean is as good as nothing.
+            table[left_out, number - 1] = max(1 - error / variance, 0.0)
     return table
 
 
