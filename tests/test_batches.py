@@ -430,6 +430,31 @@ async def test_a_batch_that_is_too_large_is_split(
     assert await found(other) != {}
 
 
+async def test_two_vendors_in_one_run(
+    loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, desk = tmp_path / "home", loopback.batches
+    both = choices("openai", simulator_model="anthropic:tester", scorers=())
+    await begun(home, TriageRequest(neurons=NEURONS, choices=both, batch=True))
+    # One explanation is late, so both vendors have a batch at the same time.
+    late = ["expired"]
+    desk.fate = lambda seen: late.pop() if late else None
+    desk.work()
+    waiting = (await resumed(home))[-1]
+    assert isinstance(waiting, TriageWaiting) and waiting.batches == 2
+    assert "at anthropic, openai:" in waiting.note
+    desk.work()
+    # One of them can't be reached: the other's replies are filed all the same.
+    monkeypatch.setenv("NEUROGLASS_ANTHROPIC_BASE_URL", "http://127.0.0.1:9")
+    [*_, failed] = await resumed(home)
+    assert isinstance(failed, TriageFailed) and "anthropic can't be reached" in failed.message
+    monkeypatch.setenv("NEUROGLASS_ANTHROPIC_BASE_URL", loopback.url)
+    events, rounds = await to_the_end(home, loopback)
+    assert rounds == 2 and isinstance(events[-1], TriageFinished)
+    assert events[-1].done == len(NEURONS)
+    assert all(desk.asked.count(one) <= 1 + ("Responds" not in one) for one in desk.asked)
+
+
 async def test_a_waiting_run_is_found_behind_a_finished_one(
     loopback: Loopback, tmp_path: Path
 ) -> None:

@@ -8,12 +8,12 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.models.batch_api import BatchApi, Outcome
-from engine.models.batch_rows import Batch, BatchState, Filed, Queued
+from engine.models.batch_rows import Batch, BatchState, Filed, Queued, Standing
 from engine.models.batches import Batches
 from engine.models.budget import Meter
 from engine.models.faults import Fault, LanguageModelError
@@ -50,35 +50,6 @@ class Backends(Protocol):
     async def connected(self, name: str, *, offline: bool = False) -> LanguageModel:
         """The bare model of that name."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How far the batches under way are.
-
-    Attributes:
-        batches: How many; ``doubtful`` of them may not be ours.
-        requests: Theirs; ``answered`` of them as the vendors tell.
-        canceling: So many are being canceled.
-        where: Providers.
-    """
-
-    batches: int
-    requests: int
-    answered: int
-    doubtful: int = 0
-    canceling: int = 0
-    where: str = ""
-
-    def __str__(self) -> str:
-        several = "batch" if self.batches == 1 else "batches"
-        text = f"{self.batches} {several} at {self.where}: {self.answered:,} of "
-        text += f"{self.requests:,} requests answered"
-        if self.canceling:
-            text += f", {self.canceling} being canceled"
-        if self.doubtful:
-            text += "; its results will tell whether one of them is this run's"
-        return text
 
 
 class Desk:
@@ -129,25 +100,30 @@ class Desk:
         """Look at every batch that was sent, and file what has ended.
 
         Raises:
-            LanguageModelError: a vendor can't be asked; or the requests of a batch failed
-                in a way in which every other would. What was filed stays.
+            LanguageModelError: a vendor can't be asked, after the others were; or the
+                requests of a batch failed in a way in which every other would. What was
+                filed stays.
         """
         total = Filed()
+        unasked: LanguageModelError | None = None
         for batch in await self._batches.open():
-            if batch.state is BatchState.SUBMITTING:
-                batch = await self._looked_for(batch)
-            if not batch.waiting:
+            try:
+                if batch.state is BatchState.SUBMITTING:
+                    batch = await self._looked_for(batch)
+                filed = await self._collect_one(batch) if batch.waiting else None
+            except LanguageModelError as error:
+                unasked = unasked or error
                 continue
-            filed = await self._collect_one(batch)
-            if filed is None:
-                continue
-            total.answered += filed.answered
-            total.again += filed.again
-            total.failed += filed.failed
-            total.error = filed.error or total.error
-        error = total.error
-        if error is not None and error.ends_run and not total.answered:
-            raise error
+            if filed is not None:
+                total.answered += filed.answered
+                total.again += filed.again
+                total.failed += filed.failed
+                total.error = filed.error or total.error
+        if unasked is not None:
+            raise unasked
+        met = total.error
+        if met is not None and met.ends_run and not total.answered:
+            raise met
         return total
 
     async def _collect_one(self, batch: Batch) -> Filed | None:

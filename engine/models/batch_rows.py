@@ -149,6 +149,35 @@ class Filed:
         return f"{text} ({self.error.message})" if self.error is not None else text
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far the batches under way are.
+
+    Attributes:
+        batches: How many; ``doubtful`` of them may not be ours.
+        requests: Theirs; ``answered`` of them as the vendors tell.
+        canceling: So many are being canceled.
+        where: Providers.
+    """
+
+    batches: int
+    requests: int
+    answered: int
+    doubtful: int = 0
+    canceling: int = 0
+    where: str = ""
+
+    def __str__(self) -> str:
+        several = "batch" if self.batches == 1 else "batches"
+        text = f"{self.batches} {several} at {self.where}: {self.answered:,} of "
+        text += f"{self.requests:,} requests answered"
+        if self.canceling:
+            text += f", {self.canceling} being canceled"
+        if self.doubtful:
+            text += "; its results will tell whether one of them is this run's"
+        return text
+
+
 def read_requests(db: sqlite3.Connection, where: str, values: Sequence[Any]) -> list[Queued]:
     """Requests for which a condition holds."""
     rows = db.execute(

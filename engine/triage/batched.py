@@ -24,8 +24,8 @@ from engine.triage.sources import FAILURES_IN_A_ROW, Ending, explained
 from engine.workbench import Workbench
 
 if TYPE_CHECKING:
-    from engine.models.batch_desk import Desk, Standing
-    from engine.models.batch_rows import Filed
+    from engine.models.batch_desk import Desk
+    from engine.models.batch_rows import Filed, Standing
     from engine.models.batched import BatchedModel
     from engine.models.batches import Batches
     from engine.models.model import LanguageModel

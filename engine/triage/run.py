@@ -37,7 +37,7 @@ from engine.triage.workers import in_processes, processes_for
 from engine.workbench import Workbench
 
 if TYPE_CHECKING:
-    from engine.models.batch_desk import Standing
+    from engine.models.batch_rows import Standing
 
 #: Results are saved, progress is told and the wish to stop is looked for so often, in
 #: seconds: what a killed process loses, beside the neurons under way.
