@@ -133,6 +133,11 @@ def fit_table(
     Raises:
         MethodError: if no token was tabled, or a mean is not a number.
     """
+    if not means.complete and not (len(means.token_ids) and np.isfinite(means.mean)):
+        raise MethodError(
+            "The dataset has no token table of this side of the neuron.",
+            "Choose an explainer that reads excerpts.",
+        )
     if not len(means.token_ids):
         raise MethodError(
             "No token is common enough in the scanned text to be looked up.", "Scan more text."

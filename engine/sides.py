@@ -46,6 +46,9 @@ def means_of(means: TokenMeans, side: Side) -> TokenMeans:
     """The token look-up table as this side sees it."""
     if side == "positive":
         return means
+    if not means.complete:  # of the lowest means a published table has none
+        none = {name: getattr(means, name)[:0] for name in ("token_ids", "counts", "means")}
+        return replace(means, **none, mean=-means.mean, texts=())
     return replace(means, means=-means.means, mean=-means.mean)
 
 

@@ -10,11 +10,17 @@ from typing import Any
 import numpy as np
 import public_samples as samples
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from engine.choices import Choices
+from engine.engine import Engine
 from engine.errors import NeuroglassError, UsageError
+from engine.events import PipelineFailed
 from engine.neuron import NeuronId
-from engine.public_data import decode
+from engine.public_data import convert, decode
 from engine.public_data.names import open_dataset
+from engine.public_data.shapes import PublicNeuron
 from engine.records import Fold, Group
 from engine.score import ScoreStatus
 from engine.simulation import Scale
@@ -118,6 +124,68 @@ def broken(change: Any) -> bytes:
 def test_what_is_no_such_file_says_why(data: bytes, why: str) -> None:
     with pytest.raises(decode.Unreadable, match=why):
         decode.activations(data, [])
+
+
+def nodes(value: Any) -> list[tuple[Any, Any]]:
+    """Every place in a JSON value, as container and key."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    found: list[tuple[Any, Any]] = []
+    for key, one in inner:
+        found.append((value, key))
+        if isinstance(one, dict | list):
+            found += nodes(one)
+    return found
+
+
+SCRAPS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3),
+    st.sampled_from([10**400, "0_1", [], {}, [[1.0]], [None], {"tokens": ["a"]}]),
+)  # fmt: skip
+READERS = {
+    decode.activations: samples.activations,
+    decode.explanations: samples.explanations,
+    decode.token_list: samples.token_table,
+    decode.weight_tokens: samples.weight_table,
+    decode.related_neurons: samples.neighbours,
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_whatever_stands_in_a_file_it_is_read_or_refused(data: st.DataObject) -> None:
+    parts: dict[str, Any] = {}
+    problems: list[str] = []
+    names = ("activations", "explanations", "tokens_by_activation", "tokens_by_weight")
+    for name, (read, make) in zip((*names, "related_neurons"), READERS.items(), strict=True):
+        value = make()
+        places = nodes(value)
+        for _ in range(data.draw(st.integers(1, 3))):
+            # Near the top there is more to break than among a thousand numbers.
+            place = data.draw(st.integers(0, min(len(places), 400) - 1))
+            container, key = places[place]
+            container[key] = data.draw(SCRAPS)
+        try:
+            part = read(encoded(value), problems)
+        except decode.Unreadable as problem:
+            assert "\n" not in str(problem)
+        else:
+            parts[name] = part.explanations if name == "explanations" else part
+    neuron = PublicNeuron(NEURON, **parts)
+    record = convert.neuron_record(neuron)
+    assert record.statistics.maximum != 0 and convert.token_means(neuron).complete is False
+    for one in neuron.explanations:
+        for score in convert.published_scores(one, convert.scored_records(one)):
+            assert score.ev_correlation is None or np.isfinite(score.ev_correlation)
+    assert all("\n" not in problem for problem in problems)
+
+
+async def test_a_side_without_excerpts_or_tokens_is_not_explained(tmp_path: Path) -> None:
+    async with Engine.open(tmp_path, source=str(samples.write_dataset(tmp_path / "x"))) as engine:
+        for neuron, side in ((NEURON, "negative"), (NeuronId(1, 5), "positive")):
+            choices = Choices(side=side)  # type: ignore[arg-type]
+            *_, last = [event async for event in engine.explain(neuron, choices)]
+            assert isinstance(last, PipelineFailed)
+            assert last.message == "The dataset has no token table of this side of the neuron."
 
 
 def test_a_broken_record_is_left_out_and_the_rest_goes_on() -> None:

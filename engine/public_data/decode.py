@@ -36,6 +36,8 @@ MAX_RECORDS = 2000
 MAX_TOKENS = 20_000
 MAX_LISTED = 10_000
 MAX_TEXT = 20_000
+#: No number that means anything is larger; float32 ends here.
+LARGEST = 1e38
 
 T = TypeVar("T")
 Problems = list[str]
@@ -326,7 +328,7 @@ def _number(value: Any, what: str) -> float | None:
         found = float(value)
     except OverflowError:
         return None
-    return found if math.isfinite(found) else None
+    return found if abs(found) < LARGEST else None  # False for NaN
 
 
 def _each(

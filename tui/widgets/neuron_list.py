@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from rich.style import Style
 from textual import events
@@ -15,6 +15,10 @@ from tui.widgets.pane import Pane, Span, between
 
 _HEAD = 3
 ONE_FRAME = 0.012  # seconds; reading a neuron takes about 4 ms
+
+
+def _distance(number: int) -> Callable[[int], int]:
+    return lambda index: abs(index - number)
 
 
 def _share(percent: float) -> str:
@@ -106,9 +110,10 @@ class NeuronList(Pane, can_focus=True):
         self._go(place)
 
     def to_row(self, number: int) -> None:
-        """Put the cursor on neuron ``number`` of the layer, wherever it stands."""
+        """Put the cursor on neuron ``number`` of the layer, or the nearest, wherever it stands."""
         if self._order:
-            self._go(self._place.get(min(number, max(self._order)), self._cursor))
+            near = number if number in self._place else min(self._order, key=_distance(number))
+            self._go(self._place[near])
 
     def move(self, direction: str, count: int = 1) -> None:
         """Move the cursor as the action of that name says, so many times."""
