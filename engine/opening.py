@@ -8,10 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from engine.errors import IndexFormatError
 from engine.index import MANIFEST, Index
 from engine.paths import default_home, ensure_home, read_pointer
 
 if TYPE_CHECKING:
+    from engine.catalogue import Catalogue
     from engine.engine import Engine
 
 #: The store's file in a home.
@@ -68,3 +70,35 @@ class Opening:
             opened = Index.open(path)
         store = await asyncio.to_thread(Store.open, home / STORE)
         return self._kind(home, store, opened, path)
+
+
+async def reopen(engine: Engine, index_id: str, path: str) -> Catalogue:
+    """Go to the index, or the published dataset, that something stored was made from.
+
+    Args:
+        index_id, path: As the store has them.
+
+    Raises:
+        NeuroglassError: it is gone or damaged, can't be reached, or another is there now.
+            What was open stays open then.
+    """
+    from engine.public_data.names import PREFIX, is_published, open_dataset
+
+    before = engine.dataset
+    found: Catalogue
+    if is_published(index_id):
+        name = index_id if index_id.startswith(PREFIX) else path
+        dataset = await open_dataset(name, engine.home)
+        if dataset.index_id != index_id:
+            await dataset.close()
+            raise IndexFormatError(
+                f"Other neurons are in {path} now.", "Open them with: neuroglass open"
+            )
+        engine.dataset, engine.index, found = dataset, None, dataset
+    else:
+        folder = await asyncio.to_thread(Index.find, index_id, Path(path), engine.home)
+        found = await asyncio.to_thread(engine.open_index, folder)
+        engine.dataset = None
+    if before is not None:
+        await before.close()
+    return found

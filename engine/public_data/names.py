@@ -36,6 +36,8 @@ BASE_VARIABLE = "NEUROGLASS_PUBLIC_DATA"
 #: Folder of the cache below a home.
 CACHE = "public-data"
 PREFIX = "openai:"
+#: How the identities of other datasets begin; those of indexes are bare hashes.
+_OWN = ("public:", "export:")
 _NO_RELATED = frozenset({Kind.ACTIVATIONS, Kind.EXPLANATIONS})
 
 
@@ -90,6 +92,11 @@ def is_dataset(name: str) -> bool:
     """Whether a name looks like one that :func:`open_dataset` takes."""
     known = name.startswith((PREFIX, "http://", "https://"))
     return known or os.sep in name or name in (".", "..") or Path(name).exists()
+
+
+def is_published(index_id: str) -> bool:
+    """Whether an identity in the store is a dataset's, and not a scanned index's."""
+    return index_id.startswith((PREFIX, *_OWN))
 
 
 def _published(name: str, home: Path) -> PublicDataset:

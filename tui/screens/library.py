@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import events
@@ -16,7 +15,6 @@ from tui.screens.triage import typed
 
 if TYPE_CHECKING:
     from engine.engine import Engine
-    from engine.index import Index
     from engine.store import LibraryRow
 
 
@@ -248,10 +246,6 @@ class LibraryScreen(LibraryReader):
         catalogue = engine.catalogue
         if catalogue is None or catalogue.index_id != row.index_id:
             name = inert(row.model_name or row.model[:8])
-            if engine.dataset is not None:
-                text = f"It is of another index ({name}): start neuroglass without the dataset."
-                self.say(text, error=True)
-                return
             if app.jobs.scanning:
                 self.say(f"It is of another index ({name}): S stops the scan first.", error=True)
                 return
@@ -259,18 +253,13 @@ class LibraryScreen(LibraryReader):
                 text = f"It is of another index ({name}): save or cancel what is explained first."
                 self.say(text, error=True)
                 return
+            from engine.opening import reopen
+
             try:
-                index = await asyncio.to_thread(_opened, engine, row)
+                index = await reopen(engine, row.index_id, row.index_path)
             except NeuroglassError as error:
                 self.say(inert(str(error)), error=True)
                 return
             app.explorer.open_index(index)
         app.explorer.prefer(row.neuron, row.id)
         self.open_neuron(row.neuron)
-
-
-def _opened(engine: Engine, row: LibraryRow) -> Index:
-    """Open the index that an explanation was made from; on a thread."""
-    from engine.index import Index
-
-    return engine.open_index(Index.find(row.index_id, Path(row.index_path), engine.home))
