@@ -31,7 +31,7 @@ async def test_from_ones_own_index_to_a_dataset_and_back(tmp_path: Path) -> None
         assert engine is not None
 
         async def opened(text: str) -> None:
-            await pilot.press("L")
+            await pilot.press("g", "l")
             await until(pilot, lambda: isinstance(app.screen, LibraryScreen))
             pane = app.screen.query_one(LibraryPane)
             await until(pilot, lambda: len(pane.shelf.ids) == 2)

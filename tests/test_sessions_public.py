@@ -46,7 +46,7 @@ async def test_published_neurons_are_browsed(
         await shoot("4 related tokens and neurons")
         await pilot.press("shift+tab", "shift+tab", "end", "1", "full_stop")
         await shoot("5 a broken file")
-        await pilot.press("f")
+        await pilot.press("g", "f")
         await shoot("6 no model behind it")
 
 
