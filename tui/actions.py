@@ -59,7 +59,7 @@ def _move(direction: str, keys: tuple[str, ...], description: str) -> Action:
 
 _GO, _NEURON, _EXCERPTS, _EXPLAIN, _APP = "Go", "Neurons", "Excerpts", "Explanations", "Program"
 _TRIAGE, _LAB, _EFFECTS, _CHOICES = "Triage", "Prompt lab", "Effects", "Choices"
-_LIBRARY, _MAP = "Library", "Neuron map"
+_LIBRARY, _MAP, _VIEW = "Library", "Neuron map", "View"
 #: Screens that are gone back from.
 _BELOW = (LIBRARY, MAP, TRIAGE, LAB, EFFECTS, COMPARE, CHOICES)
 _FINDS = (EXPLORER, LAB, EFFECTS, COMPARE)
@@ -97,6 +97,18 @@ ACTIONS: tuple[Action, ...] = (
            (EXPLORER, EFFECTS), ("group", -1), needs="neuron"),
     Action("worst", ("w",), "worst", "Jump to the worst predicted excerpt", _EXCERPTS,
            (EXPLORER,), needs="neuron"),
+    Action("view.numbers", ("V",), "numbers", "Values in figures, or not", _VIEW, (EXPLORER,),
+           ("numbers",), needs="neuron"),
+    Action("view.scale", ("z",), "scale", "One scale per neuron, or per excerpt", _VIEW,
+           (EXPLORER,), ("scale",), needs="neuron"),
+    Action("view.difference", ("d",), "difference", "Real minus simulated, or both", _VIEW,
+           (EXPLORER,), ("difference",), needs="neuron"),
+    Action("view.colours", ("C",), "colours", "Other colours of activations", _VIEW, (EXPLORER,),
+           ("colours",)),
+    Action("view.write", ("X",), "write", "Write what is shown to a file", _VIEW, (EXPLORER,),
+           ("export",), needs="neuron"),
+    Action("excerpt.copy", ("Y",), "copy", "Copy the excerpt's text", _EXCERPTS, (EXPLORER,),
+           ("copy_excerpt",), needs="neuron"),
     Action("explain", ("e",), "explain", "Explain the neuron and score it", _EXPLAIN,
            (EXPLORER,), footer=True, needs="neuron"),
     Action("choices", ("c",), "choices", "Choose explainer, simulator, scorers", _EXPLAIN,

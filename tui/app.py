@@ -22,6 +22,7 @@ from tui.jobs import Jobs
 from tui.keymap import Keymap
 from tui.messages import EngineOpened, Problem
 from tui.places import PLACES
+from tui.ramps import EMBER, RAMPS
 from tui.screens.explorer import Explorer
 from tui.screens.frame import Frame
 from tui.session import Session
@@ -68,6 +69,8 @@ class NeuroglassApp(App[object]):
         colourless = "NO_COLOR" in os.environ
         super().__init__(driver_class=_driver(), ansi_color=True if colourless else None)
         self.animation_level = "none"
+        #: The colours of activations, one of :data:`tui.ramps.RAMPS`.
+        self.ramp = EMBER
         self.engine: Engine | None = None
         self.jobs = Jobs(self._tell)
         self._factory = engine_factory
@@ -99,7 +102,7 @@ class NeuroglassApp(App[object]):
 
     def watch_theme(self, name: str) -> None:
         """Take the theme's palette and repaint."""
-        self._palette = palette(self.get_theme(name) or THEMES[0])
+        self._palette = palette(self.get_theme(name) or THEMES[0], self.ramp)
         if self.is_running:
             for screen in self.screen_stack:
                 if isinstance(screen, Frame):
@@ -112,6 +115,12 @@ class NeuroglassApp(App[object]):
             return False
         self.theme = full
         return True
+
+    def next_ramp(self) -> None:
+        """Paint activations in the next set of colours."""
+        names = list(RAMPS)
+        self.ramp = names[(names.index(self.ramp) + 1) % len(names)]
+        self.watch_theme(self.theme)
 
     def toggle_light(self) -> None:
         """Switch between the dark and the light theme."""
@@ -132,6 +141,13 @@ class NeuroglassApp(App[object]):
                 return
         rest: Any = renderable
         super()._display(screen, rest)
+
+    async def copy(self, text: str) -> str:
+        """Send a text to the terminal's clipboard; what can be said about it."""
+        from tui import clipboard
+
+        driver = self._driver
+        return await clipboard.send(text, driver.write if driver is not None else lambda _: None)
 
     def redraw(self) -> None:
         """Send the whole screen again."""

@@ -28,6 +28,24 @@ if TYPE_CHECKING:
 MISSING = LEVELS
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How passages are drawn.
+
+    Attributes:
+        numbers: Values in figures below the tokens.
+        per_excerpt: Colours reach from zero to the excerpt's own extreme, not the neuron's.
+        difference: Where there is a simulation, real minus simulated instead of both.
+    """
+
+    numbers: bool = False
+    per_excerpt: bool = False
+    difference: bool = False
+
+
+PLAIN = Look()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Passage:
     """One excerpt with what is to be seen on it.
@@ -39,6 +57,8 @@ class Passage:
         expected: Simulated ones, or None outside the held-out group.
         normalised: Whether ``expected`` is in normalised units, 0 to 10.
         correlation, role, failure: Of the held-out record.
+        fold: Which half of the text it is of; empty outside an index.
+        token_ids: Of the model's vocabulary, one per token; empty if they are not known.
     """
 
     window: int
@@ -51,6 +71,8 @@ class Passage:
     correlation: float | None = None
     role: str = ""
     failure: str = ""
+    fold: str = ""
+    token_ids: tuple[int, ...] = ()
 
     def peak(self, *, negative: bool = False) -> int:
         """Position of the strongest token."""
@@ -70,6 +92,8 @@ def from_record(record: ActivationRecord) -> Passage:
         offset=excerpt.offset,
         tokens=excerpt.tokens,
         values=record.activations,
+        fold=str(excerpt.fold),
+        token_ids=tuple(excerpt.token_ids.tolist()),
     )
 
 
@@ -87,6 +111,8 @@ def from_scored(record: ScoredRecord) -> Passage:
         correlation=record.ev_correlation,
         role=record.role,
         failure=inert(simulation.message),
+        fold=str(excerpt.fold),
+        token_ids=tuple(excerpt.token_ids.tolist()),
     )
 
 
@@ -109,6 +135,8 @@ def from_stored(record: StoredSimulation, vocabulary: Vocabulary | None) -> Pass
         correlation=record.ev_correlation,
         role=record.role,
         failure=inert(record.message),
+        fold="score",
+        token_ids=tuple(int(one) for one in record.token_ids),
     )
 
 
@@ -178,6 +206,44 @@ def level_floor(level: int, extreme: float) -> float:
     return max(share, 0.0) * extreme
 
 
+def own_extreme(passage: Passage, extreme: float, look: Look) -> float:
+    """The value at the end of a passage's colours; 0 if nothing in it has any."""
+    if not look.per_excerpt:
+        return extreme
+    if extreme < 0:
+        return min(float(passage.values.min()), 0.0)
+    return max(float(passage.values.max()), 0.0)
+
+
+def expected_values(passage: Passage, extreme: float) -> Floats | None:
+    """Simulated activations in the neuron's own units, float32 [T]; None without any."""
+    if passage.expected is None or not passage.normalised:
+        return passage.expected
+    return passage.expected * (abs(extreme) / 10)
+
+
+def difference_levels(difference: Floats, extreme: float) -> list[int]:
+    """Signed levels of real minus simulated, linear in ninths of the extreme's size."""
+    import numpy as np
+
+    size = abs(extreme) or 1.0
+    place = np.clip(np.nan_to_num(difference.astype(np.float64)) / size, -1, 1) * LEVELS
+    level = np.clip(np.trunc(place), -(LEVELS - 1), LEVELS - 1).astype(int)
+    out: list[int] = np.where(np.isnan(difference), MISSING, level).tolist()
+    return out
+
+
+def figure(value: float, extreme: float, *, sign: bool = False) -> str:
+    """A value as short as the scale allows: ``4.5``, ``.8``, ``-.17``, ``0``, ``?``."""
+    if value != value:
+        return "?"
+    places = 2 if abs(extreme) < 1 else 1 if abs(extreme) < 100 else 0
+    text = f"{value:{'+' if sign else ''}.{places}f}"
+    if not float(text):
+        return "0"
+    return text.replace("0.", ".", 1) if abs(float(text)) < 1 else text
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
     """A passage laid out for a width.
@@ -185,9 +251,12 @@ class Block:
     Attributes:
         cells: One per token.
         levels: Signed level of each token.
-        expected: Signed level of each simulated value, or None.
+        expected: Signed level of each simulated value; None without, or in a difference.
         lines: Token ranges, one per line of text.
         peak: The strongest token.
+        figures: What stands below each token: values, or signed differences; or None.
+        expected_figures: The same of the simulated values.
+        room: Cells that each token takes at least.
     """
 
     passage: Passage
@@ -196,6 +265,9 @@ class Block:
     expected: list[int] | None
     lines: list[tuple[int, int]]
     peak: int
+    figures: tuple[str, ...] | None = None
+    expected_figures: tuple[str, ...] | None = None
+    room: tuple[int, ...] | None = None
 
     def line_of(self, token: int) -> int:
         """Which line a token is on."""
@@ -204,51 +276,100 @@ class Block:
     def shown(self, token: int, line: int) -> tuple[str, int]:
         """Text and width of a token on its line: no space at a line's start."""
         cell = self.cells[token]
-        if token == self.lines[line][0] and cell.width > 1 and cell.text.startswith(" "):
-            return cell.text[1:], cell.width - 1
-        return cell.text, cell.width
+        text, width = cell.text, cell.width
+        if token == self.lines[line][0] and width > 1 and text.startswith(" "):
+            text, width = text[1:], width - 1
+        if self.room is not None and self.room[token] > width:
+            text, width = text + " " * (self.room[token] - width), self.room[token]
+        return text, width
 
 
-def lay_out(passage: Passage, width: int, extreme: float) -> Block:
+def lay_out(passage: Passage, width: int, extreme: float, look: Look = PLAIN) -> Block:
     """Prepare a passage for ``width`` cells of text.
 
     Args:
         extreme: The neuron's maximum; or its minimum, to colour what is below zero and
             to call the lowest token the peak.
+        look: What is drawn.
     """
     shown = cells(passage.tokens)
-    expected = None
-    if passage.expected is not None:
-        expected = levels(passage.expected, 10.0 if passage.normalised else extreme)
-    return Block(
-        passage,
-        shown,
-        levels(passage.values, extreme),
-        expected,
-        wrap(shown, width),
-        passage.peak(negative=extreme < 0),
-    )
+    end = own_extreme(passage, extreme, look)
+    simulated = expected_values(passage, extreme)
+    peak = passage.peak(negative=extreme < 0)
+    if simulated is not None and look.difference:
+        return _difference(passage, shown, width, end, simulated, look, peak)
+    expected = expected_figures = figures = room = None
+    if passage.expected is not None and simulated is not None:
+        same = passage.normalised and end == extreme > 0
+        expected = levels(passage.expected, 10.0) if same else levels(simulated, end)
+    if look.numbers:
+        figures = tuple(figure(value, extreme) for value in passage.values.tolist())
+        room = tuple(len(text) + 1 for text in figures)
+        if simulated is not None:
+            expected_figures = tuple(figure(value, extreme) for value in simulated.tolist())
+            room = tuple(map(max, room, (len(text) + 1 for text in expected_figures)))
+    lines = wrap(shown, width, room)
+    painted = levels(passage.values, end)
+    return Block(passage, shown, painted, expected, lines, peak, figures, expected_figures, room)
 
 
-def wrap(shown: Sequence[Cell], width: int) -> list[tuple[int, int]]:
-    """Break cells into lines, at word starts where possible. Ranges of tokens."""
+def _difference(
+    passage: Passage,
+    shown: tuple[Cell, ...],
+    width: int,
+    extreme: float,
+    simulated: Floats,
+    look: Look,
+    peak: int,
+) -> Block:
+    difference = passage.values - simulated
+    room = None
+    if look.numbers:
+        figures = tuple(figure(value, extreme, sign=True) for value in difference.tolist())
+        room = tuple(len(text) + 1 for text in figures)
+    else:
+        figures = tuple(map(_tenths, (difference / (abs(extreme) or 1.0)).tolist()))
+    painted = difference_levels(difference, extreme)
+    lines = wrap(shown, width, room)
+    return Block(passage, shown, painted, None, lines, peak, figures, room=room)
+
+
+def _tenths(share: float) -> str:
+    """``+3``, ``-10``, nothing below a tenth, ``?`` without a value."""
+    if share != share:
+        return "?"
+    tenths = int(10 * share)
+    return f"{tenths:+}" if tenths else ""
+
+
+def wrap(
+    shown: Sequence[Cell], width: int, room: Sequence[int] | None = None
+) -> list[tuple[int, int]]:
+    """Break cells into lines, at word starts where possible. Ranges of tokens.
+
+    Args:
+        room: Cells that each token takes at least.
+    """
+    widths = [cell.width for cell in shown]
+    if room is not None:
+        widths = list(map(max, widths, room))
     lines: list[tuple[int, int]] = []
     start = used = 0
     for begin, end in _words(shown):
-        size = sum(cell.width for cell in shown[begin:end])
+        size = sum(widths[begin:end])
         if used and used + size > width:
             lines.append((start, begin))
             start, used = begin, 0
-        if not used and shown[begin].text.startswith(" "):
+        if not used and shown[begin].text.startswith(" ") and room is None:
             size -= 1
         if size <= width:
             used += size
             continue
         for token in range(begin, end):  # a word longer than a line
-            if used and used + shown[token].width > width:
+            if used and used + widths[token] > width:
                 lines.append((start, token))
                 start, used = token, 0
-            used += shown[token].width
+            used += widths[token]
     if start < len(shown):
         lines.append((start, len(shown)))
     return lines

@@ -30,7 +30,7 @@ from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 from textual.messages import TerminalSupportsSynchronizedOutput
 
-from tui.frame import Frame
+from tui.canvas import Canvas
 
 _QUESTION = "\x1b[?2026$p"
 _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"
@@ -137,14 +137,14 @@ def _name_of(descriptor: int) -> str:
 
 
 class LeanDriver(LinuxDriver):
-    """Textual's driver for Linux and macOS over a :class:`Line` and a :class:`Frame`."""
+    """Textual's driver for Linux and macOS over a :class:`Line` and a :class:`Canvas`."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         streams = (sys.__stderr__, sys.__stdout__, sys.__stdin__)
         terminals = [one for one in streams if one is not None and one.isatty()]
         self._line = Line(terminals[0].fileno(), self._go_on)
-        self._frame = Frame(0, 0)
+        self._canvas = Canvas(0, 0)
         self._cursor = self._wanted_cursor = ""
         self._late = False
         self._answers = False  # whether the terminal answers the question
@@ -163,9 +163,9 @@ class LeanDriver(LinuxDriver):
     def start_application_mode(self) -> None:
         super().start_application_mode()
         self._away = False
-        self._frame.forget()
+        self._canvas.forget()
         self._cursor = ""
-        if self._frame.width:
+        if self._canvas.width:
             self._paint()
 
     def stop_application_mode(self) -> None:
@@ -191,7 +191,7 @@ class LeanDriver(LinuxDriver):
 
     def redraw(self) -> None:
         """Something else has written on the terminal: send everything again."""
-        self._frame.forget()
+        self._canvas.forget()
         self._paint()
 
     def show(
@@ -212,10 +212,10 @@ class LeanDriver(LinuxDriver):
         Returns:
             False if the update is of a kind that only Textual can write.
         """
-        if (self._frame.width, self._frame.height) != size:
-            self._frame = Frame(*size)
-        if not self._frame.draw(update, system or ColorSystem.TRUECOLOR):
-            self._frame.forget()
+        if (self._canvas.width, self._canvas.height) != size:
+            self._canvas = Canvas(*size)
+        if not self._canvas.draw(update, system or ColorSystem.TRUECOLOR):
+            self._canvas.forget()
             return False
         self._wanted_cursor = f"\x1b[{cursor[1] + 1};{cursor[0] + 1}H"
         self._paint()
@@ -226,7 +226,7 @@ class LeanDriver(LinuxDriver):
         self._late = self._line.busy or self._away
         if self._late:
             return
-        changes = self._frame.changes(self._room())
+        changes = self._canvas.changes(self._room())
         if changes is None:
             self._late = True
             return

@@ -13,7 +13,11 @@ from rich.color import Color
 from rich.style import Style
 from textual.theme import Theme
 
+from tui.ramps import EMBER, RAMPS, Shades, contrast, is_grey
+
 LEVELS = 9
+#: A bar in a colour of less contrast is not seen.
+SEEN = 2.5
 #: Heights of a bar by level, so that strength is never told by colour alone.
 BARS = " ▁▂▃▄▅▆▇█"
 
@@ -76,16 +80,9 @@ class _Colours:
     accent: str
     error: str
     selected: str
-    heat: tuple[str, ...]  # backgrounds of levels 1 to 8
-    cold: tuple[str, ...]
     ink: str  # text on a fill of the other lightness
-    heat_bars: tuple[str, ...]  # foregrounds of levels 1 to 3: fills would be too dark
-    cold_bars: tuple[str, ...]
-    turn: int  # first level that is written with ``ink``
-    cold_turn: int
 
 
-# Perceived lightness rises evenly along each ramp: ember to yellow, night to ice.
 _DARK = _Colours(
     background="#121212",
     text="#c6c6c6",
@@ -95,31 +92,7 @@ _DARK = _Colours(
     accent="#ffaf5f",
     error="#ff8787",
     selected="#303030",
-    heat=(
-        "#262626",
-        "#5f0000",
-        "#870000",
-        "#af5f00",
-        "#d75f00",
-        "#ff8700",
-        "#ffaf00",
-        "#ffd75f",
-    ),
-    cold=(
-        "#262626",
-        "#00005f",
-        "#000087",
-        "#005f87",
-        "#0087af",
-        "#00afd7",
-        "#5fd7ff",
-        "#afffff",
-    ),
     ink="#121212",
-    heat_bars=("#875f00", "#875f00", "#af5f00"),
-    cold_bars=("#005f87", "#005f87", "#0087af"),
-    turn=5,
-    cold_turn=5,
 )
 _LIGHT = _Colours(
     background="#ffffff",
@@ -130,31 +103,7 @@ _LIGHT = _Colours(
     accent="#af5f00",
     error="#af0000",
     selected="#e4e4e4",
-    heat=(
-        "#ffffd7",
-        "#ffd7af",
-        "#ffd787",
-        "#ffaf5f",
-        "#ff875f",
-        "#ff5f00",
-        "#d70000",
-        "#870000",
-    ),
-    cold=(
-        "#d7ffff",
-        "#afd7ff",
-        "#87d7ff",
-        "#87afff",
-        "#5f87ff",
-        "#005fff",
-        "#0000d7",
-        "#000087",
-    ),
     ink="#ffffff",
-    heat_bars=("#d7875f", "#d7875f", "#ff875f"),
-    cold_bars=("#5f87af", "#5f87af", "#5f87ff"),
-    turn=7,
-    cold_turn=6,
 )
 
 
@@ -223,19 +172,23 @@ THEMES: tuple[Theme, ...] = (
 )
 
 
-def _coloured(colours: _Colours, background: str) -> Palette:
+def _coloured(colours: _Colours, background: str, shades: Shades) -> Palette:
     def on(colour: str, ground: str = background, bold: bool | None = None) -> Style:
         return Style(color=colour, bgcolor=ground, bold=bold)
 
-    def fills(ramp: tuple[str, ...], turn: int) -> tuple[Style, ...]:
-        return (
-            on(colours.text),
-            *(
-                on(colours.ink if level >= turn else colours.strong, fill)
-                for level, fill in enumerate(ramp, start=1)
-            ),
-        )
+    def fills(ramp: tuple[str, ...], mark: Style) -> tuple[Style, ...]:
+        inks = (max(colours.strong, colours.ink, key=lambda ink: contrast(ink, f)) for f in ramp)
+        pairs = zip(inks, ramp, strict=True)
+        return (on(colours.text), *(on(ink, fill) + mark for ink, fill in pairs))
 
+    def bars(ramp: tuple[str, ...], low: tuple[str, ...]) -> tuple[Style, ...]:
+        if not low:  # fills that are too near to the background for a thin bar
+            first = next(n for n, one in enumerate(ramp) if contrast(one, background) >= SEEN)
+            low = (ramp[first],) * first
+        return tuple(on(colour) for colour in (colours.faint, *low, *ramp[len(low) :]))
+
+    # Greys are told from what is above zero by a line below them.
+    below_zero = Style(underline=True) if is_grey(shades.cold[-1]) else Style()
     return Palette(
         text=on(colours.text),
         dim=on(colours.dim),
@@ -245,14 +198,10 @@ def _coloured(colours: _Colours, background: str) -> Palette:
         error=on(colours.error),
         selected=on(colours.strong, colours.selected),
         cursor=on(background, colours.strong, bold=True),
-        heat=fills(colours.heat, colours.turn),
-        cold=fills(colours.cold, colours.cold_turn),
-        heat_bars=tuple(
-            on(colour) for colour in (colours.faint, *colours.heat_bars, *colours.heat[3:])
-        ),
-        cold_bars=tuple(
-            on(colour) for colour in (colours.faint, *colours.cold_bars, *colours.cold[3:])
-        ),
+        heat=fills(shades.heat, Style()),
+        cold=fills(shades.cold, below_zero),
+        heat_bars=bars(shades.heat, shades.heat_bars),
+        cold_bars=bars(shades.cold, shades.cold_bars),
     )
 
 
@@ -286,14 +235,18 @@ def _plain() -> Palette:
     )
 
 
-def palette(theme: Theme) -> Palette:
-    """The palette that goes with a theme; any of Textual's own may be chosen too."""
+def palette(theme: Theme, ramp: str = EMBER) -> Palette:
+    """The palette that goes with a theme; any of Textual's own may be chosen too.
+
+    Args:
+        ramp: The colours of activations, one of :data:`tui.ramps.RAMPS`.
+    """
     if theme.ansi:
         return _plain()
     colours = _DARK if theme.dark else _LIGHT
     background = theme.background or colours.background
     try:
-        Color.parse(background)
+        background = Color.parse(background).get_truecolor().hex
     except ValueError:
         background = colours.background
-    return _coloured(colours, background)
+    return _coloured(colours, background, RAMPS[ramp][0 if theme.dark else 1])

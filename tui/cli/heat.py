@@ -1,4 +1,4 @@
-"""Activation records as coloured text, and the same without colour.
+"""Passages as coloured text, and the same without colour.
 
 The colour follows the method's own scale: tenths of the neuron's maximum, cut off
 toward zero.  Colours come as pairs of background and foreground of rising lightness,
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from engine.records import ActivationRecord
+    from tui.passages import Passage
 
 TENTHS = 10
 INDENT = 10
@@ -96,21 +96,49 @@ def heatmap(
     return text
 
 
-def print_record(
-    console: Console, record: ActivationRecord, maximum: float, *, lowest: bool = False
-) -> None:
-    """A line with the record's peak, or lowest value, and its source; then the excerpt."""
+def source(passage: Passage, *, lowest: bool = False) -> Text:
+    """A line with the passage's peak, or lowest value, and where it is from."""
     from rich.text import Text
 
-    from engine.glyphs import inert
+    value = float(passage.values.min() if lowest else passage.values.max())
+    head = Text(f"{value:8.3f}  ", "bold")
+    where = ""
+    if passage.document:  # published excerpts don't say where they are from
+        where = f"{passage.document}, token {passage.offset:,}"
+        where += f" ({passage.fold} fold)" if passage.fold else ""
+    if passage.expected is not None:
+        score = "–" if passage.correlation is None else f"{passage.correlation:.3f}"
+        where += f", correlation {score}, {passage.role}"
+        if passage.failure:
+            where += f", {passage.failure}"
+    head.append(where, "not bold dim")
+    return head
 
-    excerpt = record.excerpt
-    head = Text(f"{record.trough if lowest else record.peak:8.3f}  ", "bold")
-    if excerpt.document_name:  # published excerpts don't say where they are from
-        where = f"{inert(excerpt.document_name)}, token {excerpt.offset:,} ({excerpt.fold} fold)"
-        head.append(where, "not bold dim")
-    console.print(head, soft_wrap=True)
-    body = heatmap(console, excerpt.tokens, record.activations.tolist(), maximum)
-    for line in body.wrap(console, max(console.width - INDENT, 20)):
+
+def lines_of(console: Console, passage: Passage, maximum: float) -> list[Text]:
+    """The passage's lines; where it was simulated, the simulated values in lines below."""
+    from rich.text import Text
+
+    from tui.passages import expected_values
+
+    room = max(console.width - INDENT, 20)
+    real = heatmap(console, passage.tokens, passage.values.tolist(), maximum)
+    lines = list(real.wrap(console, room))
+    simulated = expected_values(passage, maximum)
+    if simulated is not None:
+        below = heatmap(console, passage.tokens, simulated.tolist(), maximum)
+        lines += [Text("simulated:", "dim"), *below.wrap(console, room)]
+    for line in lines:
         line.rstrip()
+    return lines
+
+
+def print_passage(
+    console: Console, passage: Passage, maximum: float, *, lowest: bool = False
+) -> None:
+    """Where a passage is from, then its text."""
+    from rich.text import Text
+
+    console.print(source(passage, lowest=lowest), soft_wrap=True)
+    for line in lines_of(console, passage, maximum):
         console.print(Text(" " * INDENT).append(line), soft_wrap=True)

@@ -126,7 +126,8 @@ def _print(
 
     from engine.glyphs import inert
     from tui.cli import heat
-    from tui.cli.show import print_annotation, print_explanations
+    from tui.passages import from_record
+    from tui.sheet import print_annotation, print_explanations
 
     console = output.console(no_color=no_color)
     public, statistics = dataset.public(neuron), dataset.neuron(neuron).statistics
@@ -141,13 +142,14 @@ def _print(
         f"kurtosis {output.shown(statistics.kurtosis, '.1f')}",
         soft_wrap=True,
     )
-    print_annotation(engine, dataset.model_id, neuron)
+    annotations = engine.store.annotations(dataset.model_id, neuron.layer)
+    print_annotation(console, annotations.get(neuron.index))
     print_explanations(console, saved)
     _print_related(console.width, public)
     for group, records in kept.items():
         console.print(f"\n{group}, {len(records)} shown", style="bold")
         for record in records:
-            heat.print_record(console, record, statistics.maximum)
+            heat.print_passage(console, from_record(record), statistics.maximum)
     if statistics.maximum > 0:
         console.print()
         console.print(heat.legend(console, statistics.maximum))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from textual import on
@@ -18,7 +19,7 @@ from tui import session as sessions
 from tui.actions import EXPLORER, Action
 from tui.feed import Feed
 from tui.messages import Problem
-from tui.passages import counts_of, passages_of
+from tui.passages import PLAIN, Look, counts_of, passages_of
 from tui.screens.frame import Frame
 from tui.session import GROUPS, HELD_OUT, LayerView, NeuronView, Session
 from tui.widgets import status
@@ -50,6 +51,8 @@ class Browser(Frame):
         self._index: Catalogue | None = None
         self._order: list[int] = []
         self._feed = Feed(self, self._show, self._fail, self._neighbours, self._blank)
+        #: How excerpts are drawn.
+        self.look = PLAIN
 
     def body(self) -> ComposeResult:
         yield NeuronList(id="list")
@@ -129,7 +132,6 @@ class Browser(Frame):
             lines = [inert(line) for line in (error.message, error.remedy) if line]
         self._panel.show(None, None)
         self._heatmap.show((), 0, message=lines, failed=error is not None)
-        self.query_one(Legend).show(0)
         self.query_one(GroupTabs).show("", {})
         palette = self._app.palette
         name: list[Span] = [(" " * 8, palette.text), ("Neuron ", palette.dim)]
@@ -193,8 +195,8 @@ class Browser(Frame):
             extreme,
             keep_cursor=keep_cursor,
             message=missing,
+            look=self.look,
         )
-        self.query_one(Legend).show(extreme)
         self.query_one(GroupTabs).show(group.key, counts_of(view, result))
         self._draw_title(group.description, len(passages))
         if not keep_cursor:
@@ -225,6 +227,14 @@ class Browser(Frame):
     @on(Heatmap.Clicked)
     def _clicked(self) -> None:
         self.say("")
+
+    def draw_status(self) -> None:
+        look, here = self.look, self._heatmap.current
+        difference = look.difference and here is not None and here[0].expected is not None
+        self.query_one(Legend).show(
+            self._heatmap.scale_end, of_excerpt=look.per_excerpt, difference=difference
+        )
+        super().draw_status()
 
     def status_left(self, room: int) -> list[Span]:
         here, view = self._heatmap.current, self.neuron_view
@@ -366,6 +376,33 @@ class Browser(Frame):
             self._draw_excerpts()
         if self.has_class("narrow"):
             self._focus("heat")
+
+    def action_numbers(self) -> None:
+        """Show values in figures, or stop showing them."""
+        self._look(replace(self.look, numbers=not self.look.numbers))
+
+    def action_scale(self) -> None:
+        """Let colours reach to the neuron's extreme, or to each excerpt's own."""
+        look = replace(self.look, per_excerpt=not self.look.per_excerpt)
+        self._look(look, f"One scale per {'excerpt' if look.per_excerpt else 'neuron'}.")
+
+    def action_difference(self) -> None:
+        """Show real minus simulated, or both one above the other."""
+        look = replace(self.look, difference=not self.look.difference)
+        what = "Real minus simulated." if look.difference else "Real above simulated."
+        if not any(passage.expected is not None for passage in self._heatmap.passages):
+            what += " Held-out excerpts (8.) have both."
+        self._look(look, what)
+
+    def action_colours(self) -> None:
+        """Paint activations in the next set of colours."""
+        self._app.next_ramp()
+        self.say(f"Colours: {self._app.ramp}.")
+
+    def _look(self, look: Look, remark: str = "") -> None:
+        self.look = look
+        self._draw_excerpts(keep_cursor=True)
+        self.say(remark)
 
     def action_worst(self) -> None:
         """Show the held-out excerpt that was predicted worst."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual import on
 
-from engine.errors import NeuroglassError
+from engine.errors import FileError, NeuroglassError
 from engine.glyphs import inert
 from engine.neuron import NeuronId
 from tui.messages import EngineOpened, ExplainMoved, IndexChanged, Problem, ScanMoved
@@ -343,6 +345,8 @@ class Explorer(Browser):
                 self._explain(answer)
         elif about == "model":
             await self._app.scan_model(self._named)
+        elif about == "export":
+            await self._export(answer.strip())
         elif about == "quit":
             if answer == "s":
                 for result in self.session.unsaved():
@@ -356,7 +360,7 @@ class Explorer(Browser):
         what = f"Scan {inert(name)} over the same text? It takes the place of this index."
         self.ask("model", what, {"enter": "scan"})
 
-    def action_copy(self) -> None:
+    async def action_copy(self) -> None:
         """Send neuron and explanation to the terminal's clipboard."""
         view = self.neuron_view
         if view is None:
@@ -367,8 +371,45 @@ class Explorer(Browser):
             text += f" {result.explanation.text}"
         elif view.saved:
             text += f" {view.saved[0].text}"
-        self.app.copy_to_clipboard(text)
-        self.say(f"Sent {len(text.encode())} bytes to the terminal's clipboard.")
+        self.say(await self._app.copy(text))
+
+    async def action_copy_excerpt(self) -> None:
+        """Send the text of the excerpt under the cursor to the terminal's clipboard."""
+        here = self._heatmap.current
+        if here is not None:
+            text = b"".join(here[0].tokens).decode("utf-8", "replace")
+            self.say(await self._app.copy(text))
+
+    def action_export(self) -> None:
+        """Ask for a file to write what is shown to."""
+        view = self.neuron_view
+        if view is not None:
+            neuron = view.record.neuron
+            name = f"neuron-{neuron.layer}-{neuron.index}.svg"
+            self.ask_text("export", "Write to (.svg .txt .md .json):", name)
+
+    async def _export(self, name: str) -> None:
+        view, index = self.neuron_view, self._index
+        if view is None or index is None or not name:
+            return
+        from tui import sheet
+
+        groups = {self.session.group: self._heatmap.passages}
+        shown = sheet.Sheet(index, view, groups, self.session.results.get(view.record.neuron))
+        path = Path(name).expanduser()
+
+        def write() -> int:
+            form = sheet.format_of(path)
+            if path.exists() and not path.is_dir():
+                raise FileError(f"{path} exists.", "Choose another name.")
+            return sheet.write(path, sheet.render(shown, form))
+
+        try:
+            size = await asyncio.to_thread(write)
+        except NeuroglassError as error:
+            self.say(inert(f"{error.message} {error.remedy}"), error=True)
+        else:
+            self.say(f"Wrote {inert(str(path))}, {size:,} bytes.")
 
     async def action_quit(self) -> None:
         """Quit; unsaved explanations are asked about once."""

@@ -12,7 +12,7 @@ from textual.message import Message
 
 from engine.glyphs import Kind
 from tui.find import in_tokens
-from tui.passages import MISSING, Block, Passage, lay_out, worst
+from tui.passages import MISSING, PLAIN, Block, Look, Passage, lay_out, own_extreme, worst
 from tui.session import number
 from tui.theme import BARS
 from tui.widgets.pane import Pane, Span, between, width_of, wrapped
@@ -20,7 +20,7 @@ from tui.widgets.pane import Pane, Span, between, width_of, wrapped
 GUTTER = 8
 ROOMY = 24  # from this height on a blank row follows every excerpt
 _PEAK = Style(bold=True, underline=True)
-_REAL, _SIMULATED, _CAPTION, _BLANK = range(4)
+_REAL, _FIGURES, _SIMULATED, _CAPTION, _BLANK = range(5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class Heatmap(Pane, can_focus=True):
         super().__init__(id=id)
         self._passages: Sequence[Passage] = ()
         self._extreme = 0.0
+        self._look = PLAIN
         self._message: tuple[str, ...] = ()
         self._failed = False
         self._blocks: list[Block] = []
@@ -71,6 +72,7 @@ class Heatmap(Pane, can_focus=True):
         keep_cursor: bool = False,
         message: Sequence[str] = (),
         failed: bool = False,
+        look: Look = PLAIN,
     ) -> None:
         """Show passages, or, when there are none, a message of a few lines.
 
@@ -78,9 +80,10 @@ class Heatmap(Pane, can_focus=True):
             extreme: The neuron's maximum, or its minimum to draw what is below zero.
             keep_cursor: Stay on the same window and token if they are still there.
             failed: The message tells of an error.
+            look: How they are drawn.
         """
         here = self.current
-        self._passages, self._extreme = passages, extreme
+        self._passages, self._extreme, self._look = passages, extreme, look
         self._message, self._failed = tuple(message), failed
         self._width = 0
         self._top = self.block = 0
@@ -102,6 +105,12 @@ class Heatmap(Pane, can_focus=True):
         if self.block < len(self._passages):
             return self._passages[self.block], self.token
         return None
+
+    @property
+    def scale_end(self) -> float:
+        """The value at the end of the colours of the passage under the cursor."""
+        here = self.current
+        return self._extreme if here is None else own_extreme(here[0], self._extreme, self._look)
 
     @property
     def passages(self) -> Sequence[Passage]:
@@ -243,18 +252,20 @@ class Heatmap(Pane, can_focus=True):
     def _add(self, width: int) -> None:
         number_ = len(self._blocks)
         room = max(width - GUTTER - 1, 8)
-        block = lay_out(self._passages[number_], room, self._extreme)
+        block = lay_out(self._passages[number_], room, self._extreme, self._look)
         self._blocks.append(block)
         for line in range(len(block.lines)):
             self._layout.append(_Row(number_, _REAL, line))
+            if block.figures is not None and any(block.figures[slice(*block.lines[line])]):
+                self._layout.append(_Row(number_, _FIGURES, line))
             if block.expected is not None and (line == 0 or _any(block, line)):
                 self._layout.append(_Row(number_, _SIMULATED, line))
         room = width - GUTTER - self._text_width(block, len(block.lines) - 1)
-        if block.expected is None and room > cell_len(self._caption(block)) + 2:
+        if block.passage.expected is None and room > cell_len(self._caption(block)) + 2:
             self._layout.append(_Row(number_, _BLANK))
             return
         self._layout.append(_Row(number_, _CAPTION))
-        if block.expected is not None or self.size.height >= ROOMY:
+        if block.passage.expected is not None or self.size.height >= ROOMY:
             self._layout.append(_Row(number_, _BLANK))
 
     @staticmethod
@@ -297,12 +308,19 @@ class Heatmap(Pane, can_focus=True):
         if row.kind == _SIMULATED:
             text = "sim" if row.line == 0 else ""
             gutter.append((f"{text:>6} ", palette.faint))
+            if block.expected_figures is not None:
+                return gutter + self._figures(block, row.line, block.expected_figures)
             return gutter + self._bars(block, row.line)
+        if row.kind == _FIGURES:
+            assert block.figures is not None
+            text = "diff" if self._is_difference(block) and row.line == 0 else ""
+            gutter.append((f"{text:>6} ", palette.faint))
+            return gutter + self._figures(block, row.line, block.figures)
         value = float(block.passage.values[block.peak])
         text = number(value, 2 if abs(value) < 1000 else 0) if row.line == 0 else ""
         gutter.append((f"{text:>6} ", palette.text if mine else palette.dim))
         spans = gutter + self._tokens(block, row.block, row.line)
-        if block.expected is None and row.line == len(block.lines) - 1:
+        if block.passage.expected is None and row.line == len(block.lines) - 1:
             caption = self._caption(block)
             if width_of(spans) + cell_len(caption) + 2 < width:
                 return between(
@@ -313,7 +331,7 @@ class Heatmap(Pane, can_focus=True):
     def _caption(self, block: Block) -> str:
         passage = block.passage
         before = ""
-        if block.expected is not None:
+        if passage.expected is not None:
             before = f"r {number(passage.correlation)} · {passage.role} · "
             if passage.failure:
                 before = f"{passage.failure} · {before}"
@@ -345,6 +363,22 @@ class Heatmap(Pane, can_focus=True):
             if number_ == self.block and token == self.token and self.has_focus:
                 style = palette.cursor
             spans.append((text, style))
+        return spans
+
+    def _is_difference(self, block: Block) -> bool:
+        return self._look.difference and block.passage.expected is not None
+
+    def _figures(self, block: Block, line: int, figures: Sequence[str]) -> list[Span]:
+        """Values below their tokens; a long one that has no room is cut to its sign."""
+        palette = self.palette
+        spans: list[Span] = []
+        for token in range(*block.lines[line]):
+            width = block.shown(token, line)[1]
+            text = figures[token]
+            if len(text) > width:
+                text = text[:1] if text[:1] in "+-?" else "…"
+            style = palette.faint if text in ("0", "?") else palette.dim
+            spans.append((text + " " * (width - len(text)), style))
         return spans
 
     def _bars(self, block: Block, line: int) -> list[Span]:

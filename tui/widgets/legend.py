@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from rich.cells import cell_len
 from rich.style import Style
 
-from tui.passages import level_floor
+from tui.passages import figure, level_floor
 from tui.session import GROUPS
 from tui.theme import LEVELS
 from tui.widgets.pane import Pane, Span, width_of
@@ -27,27 +27,31 @@ class Legend(Pane):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._extreme = 0.0
-        self._unit = ""
+        self._of_excerpt = self._difference = False
 
-    def show(self, extreme: float, unit: str = "") -> None:
-        """Show the scale up to ``extreme``, the neuron's maximum, or down to its minimum."""
-        self._extreme, self._unit = extreme, unit
+    def show(self, extreme: float, *, of_excerpt: bool = False, difference: bool = False) -> None:
+        """Show the scale up to ``extreme``, a maximum, or down to it, a minimum.
+
+        Args:
+            of_excerpt: The extreme is the excerpt's own, not the neuron's.
+            difference: The colours tell of real minus simulated.
+        """
+        self._extreme, self._of_excerpt, self._difference = extreme, of_excerpt, difference
         self.redraw()
 
     def build(self, width: int, height: int) -> list[list[Span]]:
         palette = self.palette
         if not self._extreme:
             return [[]]
-        end = (
-            f" {_short(self._extreme)} max"
-            if self._extreme > 0
-            else f" {_short(self._extreme)} min"
-        )
+        if self._difference:
+            return [self._diverging(width)]
+        name = "max" if self._extreme > 0 else "min"
+        end = f" {_short(self._extreme)} {'in excerpt' if self._of_excerpt else name}"
         sign = 1 if self._extreme > 0 else -1
         values = ["0", *(_short(level_floor(n, self._extreme)) for n in range(1, LEVELS))]
         size = max(map(len, values)) + 1
         if size * LEVELS + 1 + cell_len(end) > width:
-            end = end.rsplit(" ", 1)[0]
+            end = f" {_short(self._extreme)}"
         room = width - 1 - cell_len(end)
         if size * LEVELS > room:  # every other value, on swatches as wide as fit
             size = max(room // LEVELS, 2)
@@ -57,6 +61,22 @@ class Legend(Pane):
             spans.append((f"{value:^{size}}", palette.level(sign * level)))
         spans.append((end, palette.dim))
         return [spans]
+
+    def _diverging(self, width: int) -> list[Span]:
+        """From simulated too high to simulated too low, every other level."""
+        palette = self.palette
+        size = abs(self._extreme)
+        levels = range(1 - LEVELS, LEVELS, 2)
+        values = [figure(level / LEVELS * size, size, sign=True) for level in levels]
+        wide = max(map(len, values)) + 1
+        before, after = " sim ", " real"
+        if wide * len(values) + len(before) + len(after) > width:
+            before, after = " ", ""
+        swatches = [
+            (f"{value:^{wide}}", palette.level(level))
+            for level, value in zip(levels, values, strict=True)
+        ]
+        return [(before, palette.dim), *swatches, (after, palette.dim)]
 
 
 class GroupTabs(Pane):

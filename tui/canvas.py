@@ -126,7 +126,7 @@ def _uncertain(cell: str) -> bool:
     return get_character_cell_size(cell) != 1 and not any(a <= ord(cell) <= b for a, b in _AGREED)
 
 
-class Frame:
+class Canvas:
     """The cells of a screen, as they were sent and as they should be.
 
     Args:

@@ -13,7 +13,7 @@ from textual._compositor import CompositorUpdate, LayoutUpdate
 from textual.geometry import Region
 from textual.strip import Strip
 
-from tui.frame import REST, Frame, cells_of, pen_of, switch
+from tui.canvas import REST, Canvas, cells_of, pen_of, switch
 
 SYSTEM = ColorSystem.TRUECOLOR
 STYLES = (
@@ -68,12 +68,12 @@ def _seen(screen: pyte.Screen) -> list[list[tuple[object, ...]]]:
     return rows
 
 
-def _whole(frame: Frame, screen: pyte.Screen) -> list[list[tuple[object, ...]]]:
+def _whole(canvas: Canvas, screen: pyte.Screen) -> list[list[tuple[object, ...]]]:
     """The frame drawn the slow and certain way: cell by cell, each with its style in full."""
     stream = pyte.Stream(screen)
-    for y in range(frame.height):
-        for x in range(frame.width):
-            cell, pen = frame.cell(x, y)
+    for y in range(canvas.height):
+        for x in range(canvas.width):
+            cell, pen = canvas.cell(x, y)
             if cell != REST:
                 stream.feed(f"\x1b[{y + 1};{x + 1}H{switch(None, pen)}{cell}")
     return _seen(screen)
@@ -88,14 +88,14 @@ def _terminal(width: int, height: int) -> tuple[pyte.Screen, pyte.Stream]:
 @settings(max_examples=150, deadline=None)
 @given(frames)
 def test_differences_add_up_to_the_screen(frames: list[list[tuple[int, int, Strip]]]) -> None:
-    frame = Frame(24, 6)
+    canvas = Canvas(24, 6)
     screen, stream = _terminal(24, 6)
     for strips in frames:
         for x, y, strip in strips:
-            frame.put(x, y, strip, SYSTEM)
-        stream.feed(frame.changes())
-        assert _seen(screen) == _whole(frame, _terminal(24, 6)[0])
-        assert frame.changes() == ""
+            canvas.put(x, y, strip, SYSTEM)
+        stream.feed(canvas.changes())
+        assert _seen(screen) == _whole(canvas, _terminal(24, 6)[0])
+        assert canvas.changes() == ""
 
 
 @settings(max_examples=50, deadline=None)
@@ -103,7 +103,7 @@ def test_differences_add_up_to_the_screen(frames: list[list[tuple[int, int, Stri
 def test_frames_that_are_left_out_leave_no_trace(
     frames: list[list[tuple[int, int, Strip]]],
 ) -> None:
-    every, last = Frame(24, 6), Frame(24, 6)
+    every, last = Canvas(24, 6), Canvas(24, 6)
     screen, stream = _terminal(24, 6)
     stream.feed((every.changes() and last.changes()) or "")
     for strips in frames:
@@ -116,57 +116,57 @@ def test_frames_that_are_left_out_leave_no_trace(
 
 
 def test_after_something_else_has_written_all_is_sent_again() -> None:
-    frame = Frame(10, 2)
-    frame.put(0, 0, Strip([Segment("hello")]), SYSTEM)
-    frame.changes()
+    canvas = Canvas(10, 2)
+    canvas.put(0, 0, Strip([Segment("hello")]), SYSTEM)
+    canvas.changes()
     screen, stream = _terminal(10, 2)
     stream.feed("garbage\r\ngarbage")
-    frame.forget()
-    stream.feed(frame.changes())
+    canvas.forget()
+    stream.feed(canvas.changes())
     assert screen.display == ["hello     ", " " * 10]
 
 
 def test_one_changed_letter_costs_a_move_a_style_and_the_letter() -> None:
     style = Style(color="#c6c6c6", bgcolor="#121212")
-    frame = Frame(40, 3)
-    frame.put(0, 1, Strip([Segment("the same words as before", style)]), ColorSystem.EIGHT_BIT)
-    frame.changes()
-    frame.put(0, 1, Strip([Segment("the same birds as before", style)]), ColorSystem.EIGHT_BIT)
-    assert frame.changes() == "\x1b[2;10H\x1b[0;38;5;250;48;5;233mbi"
+    canvas = Canvas(40, 3)
+    canvas.put(0, 1, Strip([Segment("the same words as before", style)]), ColorSystem.EIGHT_BIT)
+    canvas.changes()
+    canvas.put(0, 1, Strip([Segment("the same birds as before", style)]), ColorSystem.EIGHT_BIT)
+    assert canvas.changes() == "\x1b[2;10H\x1b[0;38;5;250;48;5;233mbi"
 
 
 def test_no_control_character_gets_through() -> None:
-    frame = Frame(20, 1)
-    frame.put(0, 0, Strip([Segment("a\x1b[31mb\r\nc\x9bd\x07")]), SYSTEM)
-    sent = frame.changes()
+    canvas = Canvas(20, 1)
+    canvas.put(0, 0, Strip([Segment("a\x1b[31mb\r\nc\x9bd\x07")]), SYSTEM)
+    sent = canvas.changes()
     assert sent.count("\x1b") == 2  # the place and the pen
     assert not set(sent) & {"\r", "\n", "\x9b", "\x07"}
 
 
 def test_what_is_behind_an_uncertain_width_is_placed_anew() -> None:
-    frame = Frame(20, 1)
-    frame.put(0, 0, Strip([Segment("👩\u200d🔬x")]), SYSTEM)
-    assert "🔬\x1b[1;3Hx" in frame.changes()
+    canvas = Canvas(20, 1)
+    canvas.put(0, 0, Strip([Segment("👩\u200d🔬x")]), SYSTEM)
+    assert "🔬\x1b[1;3Hx" in canvas.changes()
     assert cells_of("漢a") == ("漢", REST, "a")
 
 
 def test_a_strip_is_cut_at_its_end_and_halves_become_blanks() -> None:
-    frame = Frame(6, 1)
-    frame.put(0, 0, Strip([Segment("漢字漢")]), SYSTEM)
-    frame.put(1, 0, Strip([Segment("ab")]), SYSTEM)
-    assert frame.text() == " ab 漢"
-    frame.put(0, 0, Strip([Segment("x漢")]), SYSTEM, end=2)
-    assert frame.text() == "x b 漢"
+    canvas = Canvas(6, 1)
+    canvas.put(0, 0, Strip([Segment("漢字漢")]), SYSTEM)
+    canvas.put(1, 0, Strip([Segment("ab")]), SYSTEM)
+    assert canvas.text() == " ab 漢"
+    canvas.put(0, 0, Strip([Segment("x漢")]), SYSTEM, end=2)
+    assert canvas.text() == "x b 漢"
 
 
 def test_an_unknown_kind_of_update_is_left_to_textual() -> None:
     class Strange(CompositorUpdate):
         pass
 
-    frame = Frame(6, 1)
-    assert not frame.draw(Strange(), SYSTEM)
-    assert frame.draw(LayoutUpdate([[Strip([Segment("ab")])]], Region(0, 0, 6, 1)), SYSTEM)
-    assert frame.text() == "ab    "
+    canvas = Canvas(6, 1)
+    assert not canvas.draw(Strange(), SYSTEM)
+    assert canvas.draw(LayoutUpdate([[Strip([Segment("ab")])]], Region(0, 0, 6, 1)), SYSTEM)
+    assert canvas.text() == "ab    "
 
 
 @pytest.mark.parametrize("system", list(ColorSystem))
