@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from textual.message_pump import MessagePump
-from textual.timer import Timer
 
 from engine.errors import NeuroglassError
 from engine.neuron import NeuronId
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 #: so that keys held down (terminals repeat every 25 to 40 ms) never pile up.
 PACE_SECONDS = 0.025
 PACE_FACTOR = 4
+LONGEST_SECONDS = 0.25
 #: Reading ahead waits until the neuron that was asked for is on the screen.
 AHEAD_SECONDS = 0.015
 KEPT = 24
@@ -74,7 +74,7 @@ class Feed:
         self._layer: LayerView | None = None
         self._stale = False
         self._task: asyncio.Task[None] | None = None
-        self._timer: Timer | None = None
+        self._pause: asyncio.Task[None] | None = None
         self._kept: OrderedDict[NeuronId, tuple[float, NeuronView]] = OrderedDict()
         self._generation = 0
         self._prefetch: asyncio.Task[None] | None = None
@@ -89,10 +89,10 @@ class Feed:
         """Ask for a neuron; it comes soon, unless another is asked for before."""
         self._wanted = neuron
         self._moved.set()
-        if self._timer is None:
+        if self._pause is None:
             wait = self._free - time.monotonic()
             if wait > 0:
-                self._timer = self._pump.set_timer(wait, self._start)
+                self._pause = tasks.start(self._start_after(wait), "read")
             else:
                 self._start()
 
@@ -107,8 +107,12 @@ class Feed:
         self._kept.clear()
         self._generation += 1
 
+    async def _start_after(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self._start()
+
     def _start(self) -> None:
-        self._timer = None
+        self._pause = None
         if self._index is None or not (self._task is None or self._task.done()):
             return
         kept = self._kept.get(self._wanted)
@@ -132,7 +136,7 @@ class Feed:
             layer.scores[neuron.record.neuron.index] = best
         self._show(layer, neuron)
         end = time.monotonic()
-        self._free = start + max(PACE_SECONDS, PACE_FACTOR * (end - start))
+        self._free = start + min(max(PACE_SECONDS, PACE_FACTOR * (end - start)), LONGEST_SECONDS)
         if self._prefetch is None or self._prefetch.done():
             self._prefetch = tasks.start(self._read_ahead(), "read ahead")
 
