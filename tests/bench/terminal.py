@@ -30,6 +30,8 @@ class Terminal:
         columns, rows: Size in cells.
         env: Added to the environment; TERM is ``xterm-256color`` unless given.
         rate: Bytes per second that the line carries; None for no limit.
+        ahead: How many bytes a slow line takes in before they are carried; an SSH server
+            takes megabytes.
     """
 
     def __init__(
@@ -40,11 +42,14 @@ class Terminal:
         rows: int = 40,
         env: Mapping[str, str] | None = None,
         rate: float | None = None,
+        ahead: int = 4096,
     ) -> None:
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
         self.bytes = 0
-        self._rate = rate
+        self._rate, self._ahead = rate, ahead
+        self._taken = bytearray()
+        self._carried = time.perf_counter()  # when the line had carried all it could
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         base = {k: v for k, v in os.environ.items() if k not in ("COLORTERM", "NO_COLOR")}
@@ -73,21 +78,41 @@ class Terminal:
         self.close()
 
     def pump(self, seconds: float) -> bytes:
-        """Read for at most ``seconds``, returning at the first bytes that come."""
+        """Let time pass, at most ``seconds``; what has arrived, at the first bytes that come."""
+        data = self._read(seconds) if self._rate is None else self._carry(seconds)
+        if not data:
+            return b""
+        self.bytes += len(data)
+        self._stream.feed(data)
+        # A terminal answers the questions that Textual asks when it starts, and we later.
+        for _ in range(data.count(b"\x1b[?2026$p")):
+            os.write(self._master, b"\x1b[?2026;2$y")
+        return data
+
+    def _read(self, seconds: float) -> bytes:
         ready, _, _ = select.select([self._master], [], [], seconds)
         if not ready:
             return b""
         try:
-            data = os.read(self._master, 65536 if self._rate is None else 1024)
+            return os.read(self._master, 65536)
         except OSError:  # the program closed the terminal
             return b""
-        self.bytes += len(data)
-        self._stream.feed(data)
-        # A terminal answers the questions that Textual asks when it starts.
-        if b"\x1b[?2026$p" in data:
-            os.write(self._master, b"\x1b[?2026;2$y")
-        if self._rate is not None:
-            time.sleep(len(data) / self._rate)
+
+    def _carry(self, seconds: float) -> bytes:
+        """A line that takes in ``ahead`` bytes, and carries ``rate`` of them in a second."""
+        assert self._rate is not None
+        if len(self._taken) < self._ahead:
+            if not self._taken:
+                self._carried = time.perf_counter()
+            self._taken += self._read(0 if self._taken else seconds)
+        if not self._taken:
+            return b""
+        time.sleep(min(seconds, 0.005))
+        now = time.perf_counter()
+        count = min(len(self._taken), int((now - self._carried) * self._rate))
+        self._carried += count / self._rate
+        data = bytes(self._taken[:count])
+        del self._taken[:count]
         return data
 
     def text(self) -> str:
@@ -150,3 +175,34 @@ class Terminal:
         if self._master >= 0:
             os.close(self._master)
             self._master = -1
+
+
+#: A screen as rows of cells: text, colours and attributes.
+Picture = list[list[pyte.screens.Char]]
+
+
+def picture_of(screen: pyte.Screen) -> Picture:
+    """A copy of what a screen shows."""
+    return [[screen.buffer[y][x] for x in range(screen.columns)] for y in range(screen.lines)]
+
+
+def text_changed(before: Picture, after: Picture) -> int:
+    """Bytes of the text in the cells that differ."""
+    pairs = (pair for rows in zip(before, after, strict=True) for pair in zip(*rows, strict=True))
+    return sum(len(new.data.encode()) for old, new in pairs if old != new)
+
+
+def naive(screen: pyte.Screen) -> int:
+    """Bytes of a plain repaint: every row, with the style in full where it changes."""
+    size = 0
+    for y in range(screen.lines):
+        row = [screen.buffer[y][x] for x in range(screen.columns)]
+        size += len(f"\x1b[{y + 1};1H") + sum(len(cell.data.encode()) for cell in row)
+        styles = [cell._replace(data="") for cell in row]
+        for x, style in enumerate(styles):
+            if x and style == styles[x - 1]:
+                continue
+            codes = [code for flag, code in ((style.bold, "1"), (style.underscore, "4")) if flag]
+            codes += ["38;5;123"] * (style.fg != "default") + ["48;5;123"] * (style.bg != "default")
+            size += len(f"\x1b[{';'.join(codes)}m\x1b[0m")
+    return size
