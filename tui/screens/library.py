@@ -178,13 +178,11 @@ class LibraryScreen(LibraryReader):
         what = f"#{done[0]}" if len(done) == 1 else f"{len(done)} explanations"
         self.say(f"Brought {what} back." if done else "Nothing deleted is left to bring back.")
 
-    def action_copy(self) -> None:
+    async def action_copy(self) -> None:
         """Send neuron and explanation to the terminal's clipboard."""
         row = self._pane.current
         if row is not None:
-            text = f"{row.neuron} {row.text}"
-            self.app.copy_to_clipboard(text)
-            self.say(f"Sent {len(text.encode())} bytes to the terminal's clipboard.")
+            self.say(await self._app.copy(f"{row.neuron} {row.text}"))
 
     # -- annotating
 
