@@ -387,6 +387,12 @@ def test_the_board_ranks_as_plain_loops_do(
                 await engine.store.delete_explanations([first.id])
                 assert board.refresh()
                 _compare(engine, board, sorting, Filter(layer=layer, text="th wor"))
+                # So is one that is undone while another takes its place.
+                [other, *_] = [*engine.store.list_explanations(first.model), first]
+                await engine.store.delete_explanations([other.id])
+                await engine.store.restore_explanations([first.id])
+                board.refresh()
+                _compare(engine, board, sorting, Filter(layer=layer))
 
     asyncio.run(play())
 

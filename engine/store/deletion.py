@@ -8,7 +8,6 @@ never by reading or by opening the file.  Saving the same explanation again brin
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -141,11 +140,3 @@ def forget(db: Database, ids: Sequence[int]) -> list[int]:
         [json.dumps(list(ids))],
     ).fetchall()
     return sorted(row[0] for row in rows)
-
-
-def deleted(db: sqlite3.Connection) -> list[int]:
-    """What can be brought back, the latest deleted first."""
-    rows = db.execute(
-        "SELECT id FROM explanations WHERE deleted_at IS NOT NULL ORDER BY deleted_at DESC, id"
-    )
-    return [row[0] for row in rows]

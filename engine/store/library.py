@@ -229,9 +229,8 @@ def facets(db: sqlite3.Connection) -> Facets:
             f"SELECT explainer, count(*) FROM explanations {kept} GROUP BY 1 ORDER BY 1"
         ),
         simulators=counted(
-            "SELECT simulator, count(DISTINCT explanation_id) FROM scorings "
-            "JOIN explanations ON explanations.id = scorings.explanation_id "
-            f"{kept} GROUP BY 1 ORDER BY 1"
+            f"SELECT simulator, count(*) FROM explanations {_SCORED}{kept} "
+            "AND simulator IS NOT NULL GROUP BY 1 ORDER BY 1"
         ),
         tags=counted(
             f"SELECT tags.name, count(*) FROM explanations "
