@@ -123,7 +123,7 @@ def screens(home: Path, count: int) -> None:
     with Terminal(APP, env={"NEUROGLASS_HOME": str(home)}) as terminal:
         terminal.wait(lambda text: "index complete" in text)
         terminal.settle(1.0)
-        terminal.send(b"L")
+        terminal.send(b"gl")
         terminal.wait(lambda text: "best first" in text)
         terminal.settle(1.0)
         show("library: next row (j)", *keys(terminal, b"j", count))
