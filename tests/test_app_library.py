@@ -324,8 +324,11 @@ async def test_the_map_is_walked_zoomed_and_opened(home: Path) -> None:
         index = store_of(app).index
         assert index is not None
         await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: "max of 4 neurons a cell" in screen_text(app))
+        await pilot.press("plus")
+        await until(pilot, lambda: "max of 2 neurons a cell" in screen_text(app))
         await pilot.press("z")
-        await until(pilot, lambda: "neurons a cell" in screen_text(app))
+        await until(pilot, lambda: "max of 4 neurons a cell" in screen_text(app))
         assert pane.under is not None
         first, last, strongest = pane.under
         part = index.layer(first.layer).maximum[first.index : last.index + 1]

@@ -48,7 +48,8 @@ class MapPane(Pane, can_focus=True):
     """Draws the map and moves in it.
 
     Attributes:
-        factor: Neurons per cell; 0 until the size is known, then what fits.
+        factor: Neurons per cell; 0 until the size is known.
+        fitted: Whether the factor follows the size, so that the whole model is in sight.
         signs: Whether height alone tells the level, also where there are colours.
         neuron: The first neuron of the cell under the cursor, or the one come from.
     """
@@ -62,6 +63,7 @@ class MapPane(Pane, can_focus=True):
         super().__init__(id="map")
         self.neuron = neuron
         self.factor = 0
+        self.fitted = True
         self.by: Pooling = "max"
         self.signs = False
         self.message: tuple[str, bool] = ("Reading all neurons …", False)
@@ -110,7 +112,7 @@ class MapPane(Pane, can_focus=True):
             return None
         width, lines = self._room()
         paired = self._paired
-        if not self.factor:
+        if self.fitted:
             self.factor = fitting(found.n_layers, found.n_neurons, width, lines, paired=paired)
         columns = columns_for(found.n_neurons, self.factor, width)
         return MapGrid(found.n_layers, found.n_neurons, self.factor, columns, paired)
@@ -189,26 +191,30 @@ class MapPane(Pane, can_focus=True):
 
     def zoom(self, by: int) -> bool:
         """Twice or half as close; whether that is possible."""
-        grid, found = self.grid, self._map
-        if grid is None or found is None:
+        grid = self.grid
+        if grid is None:
             return False
+        whole = fitting(grid.layers, grid.neurons, *self._room(), paired=grid.paired)
         if by > 0:
             factor = grid.factor // 2
         else:
-            whole = fitting(grid.layers, grid.neurons, *self._room(), paired=grid.paired)
-            factor = grid.factor * 2 if grid.factor < whole else 0
+            factor = min(grid.factor * 2, whole) if grid.factor < whole else 0
         if factor:
-            self.factor = factor
+            self.factor, self.fitted = factor, factor == whole
             self._changed()
         return bool(factor)
 
     def fit(self) -> None:
         """The whole model in sight again."""
-        self.factor = 0
+        self.fitted = True
         self._changed()
 
     def _changed(self) -> None:
         self.redraw()
+        self.post_message(self.Moved())
+
+    def on_resize(self) -> None:
+        """Other neurons may be in the cell under the cursor now."""
         self.post_message(self.Moved())
 
     def on_click(self, event: events.Click) -> None:
@@ -269,7 +275,7 @@ class MapPane(Pane, can_focus=True):
         ]
         explained = f"{int(found.explained.sum()):,} of {found.explained.size:,} explained "
         right: list[Span] = [(explained, palette.dim)]
-        if width_of(left) + width_of(right) > width:
+        if width_of(left) + width_of(right) > width - 2:
             right = []
         return between(left, right, width, palette.text)
 
