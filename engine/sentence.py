@@ -109,7 +109,7 @@ def _letters(token: bytes) -> tuple[bool, bool]:
 
 
 @lru_cache(maxsize=4)
-def _class_members(texts: tuple[bytes, ...]) -> dict[str, NDArray[np.int64]]:
+def class_members(texts: tuple[bytes, ...]) -> dict[str, NDArray[np.int64]]:
     """The tokens of each class with more than one; the same for all neurons of an index."""
     members: dict[str, list[int]] = {}
     for i, text in enumerate(texts):
@@ -159,7 +159,7 @@ class _Chooser:
         self._strong = self._ratio >= STRONG
         self._left = np.ones(len(height), dtype=np.bool_)
         self._named_classes: list[str] = []
-        self._members = _class_members(table.texts)
+        self._members = class_members(table.texts)
         self.named = 0.0
 
     def _purity(self, members: NDArray[np.int64]) -> float:

@@ -40,6 +40,7 @@ class Context:
         kept: In the context alone.
         losses: float32, the share of ``kept`` that is gone without the token at offset 1,
             at offset 2, ...; empty where the context was too long to ask.
+        weight: How much of the neuron's strong activation it stands for.
     """
 
     token_ids: NDArray[np.int64]
@@ -47,6 +48,7 @@ class Context:
     activation: float
     kept: float
     losses: NDArray[np.float32]
+    weight: float = 1.0
 
 
 def smallest_contexts(

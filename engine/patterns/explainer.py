@@ -8,27 +8,21 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-import numpy as np
-
 from engine.errors import MethodError
 from engine.explanation import Evidence, Explanation, Preparing, Word
 from engine.lookup import NAME as LOOKUP
 from engine.lookup import LookupTable
 from engine.patterns.features import OFFSETS
-from engine.patterns.groups import Pattern, group
+from engine.patterns.groups import group
+from engine.patterns.learning import Learned
 from engine.patterns.model import ENTRIES, NAME, Patterns
-from engine.patterns.reader import Learned, PatternReader
+from engine.patterns.reader import PatternReader
 from engine.patterns.reading import TOKENS
+from engine.patterns.saying import sentence
 from engine.records import Excerpt
-from engine.sentence import Table, describe, seen_joins
+from engine.sentence import seen_joins
 from engine.simulation import Scale, Simulation, SimulationStatus
 from engine.streams import closing
-from engine.vocabulary import Vocabulary
-
-#: A place before the token is told of if it moves the sum by this share of what all do.
-WORTH_TELLING = 0.15
-#: A pattern of several places is told of if it holds this share of strong activations.
-WORTH_SHOWING = 0.12
 
 
 class PatternExplainer:
@@ -65,7 +59,8 @@ class PatternExplainer:
         assert learned is not None
         vocabulary = self._reader.index.vocabulary
         found = group(learned.contexts, vocabulary.token)
-        text = await asyncio.to_thread(sentence, learned, found, evidence, vocabulary)
+        joins = seen_joins((*evidence.train, *evidence.others))
+        text = await asyncio.to_thread(sentence, learned, found, joins)
         for word in re.findall(r"\S+\s*", text):
             yield Word(word)
             await asyncio.sleep(0)
@@ -136,35 +131,3 @@ def _rules(rules: Mapping[str, Any] | None) -> Patterns | LookupTable:
     if rules is not None and rules.get("kind") == LOOKUP:
         return LookupTable.from_rules(rules)
     return Patterns.from_json(rules)
-
-
-def sentence(
-    learned: Learned, found: tuple[Pattern, ...], evidence: Evidence, vocabulary: Vocabulary
-) -> str:
-    """What the token itself must be, what before it, where in a text; then patterns."""
-    joins = seen_joins((*evidence.train, *evidence.others))
-    texts = vocabulary.decode(learned.columns.seen)
-    heights = learned.heights()
-    weights = [1.0 if table.offset is not None else 0.5 for table in learned.patterns.tables]
-    moved = [
-        weight * float(learned.counts @ values**2)
-        for weight, values in zip(weights, heights, strict=True)
-    ]
-    total = sum(moved) or 1.0
-
-    def told(number: int, *, rising: bool) -> str:
-        values = np.maximum(heights[number], 0) if rising else heights[number]
-        return describe(Table(texts, learned.counts, values, explained=1.0, joins=joins))
-
-    parts = [told(0, rising=False)] if moved[0] else []
-    words = {1: "most after", 2: "two tokens after", 3: "three tokens after", None: "in text with"}
-    further = sorted(range(1, len(moved)), key=lambda number: -moved[number])
-    for number in further[:2]:
-        if moved[number] / total >= WORTH_TELLING and (heights[number] > 0).any():
-            offset = learned.patterns.tables[number].offset
-            parts.append(f"{words[offset]} {told(number, rising=True)}")
-    parts += [one.name for one in learned.settings[:1]]
-    shown = [one for one in found if len(one.places) > 1 and one.share >= WORTH_SHOWING][:2]
-    if shown:
-        parts.append(f"as in {', or in '.join(one.words() for one in shown)}")
-    return "; ".join(parts) or "nothing: it does the same everywhere"

@@ -11,35 +11,64 @@ from engine.patterns.features import OFFSETS, Columns
 from engine.patterns.fit import Additive, Fitted
 from engine.patterns.model import ENTRIES, Patterns, Table, fit_curve
 from engine.patterns.places import PLACES
-from engine.patterns.shapes import shape_of
+from engine.patterns.shapes import shape_of, wider
 
-#: A shape's contribution is shrunk toward its table's mean as if its tokens had been seen
-#: so many times more at the mean.
+#: A shape's contribution is shrunk toward that of the next wider shape as if its tokens
+#: had been seen so many times more; that of a kind toward the table's mean.
 SHRINKAGE = 20.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shapes:
-    """The shapes of the tokens seen.
+    """The shapes of the tokens seen, and all wider ones.
 
     Attributes:
-        names: Of each shape.
+        names: Of each shape, a wider one before those it holds.
+        parents: For each the number of the next wider one; -1 for a kind.
         of: int64 [V], the number of each column's shape.
     """
 
     names: tuple[str, ...]
+    parents: tuple[int, ...]
     of: NDArray[np.int64]
 
     @classmethod
     def of_tokens(cls, tokens: tuple[bytes, ...]) -> Shapes:
         """Those of each column's token."""
-        names, of = np.unique([shape_of(token) for token in tokens], return_inverse=True)
-        return cls(tuple(names.tolist()), of.astype(np.int64))
+        shapes = [shape_of(token) for token in tokens]
+        every: set[str] = set()
+        for shape in set(shapes):
+            while shape:
+                every.add(shape)
+                shape = wider(shape)
+        names = sorted(every)  # a name comes before those that it begins
+        place = {name: i for i, name in enumerate(names)}
+        parents = tuple(place.get(wider(name), -1) for name in names)
+        of = np.array([place[shape] for shape in shapes], dtype=np.int64)
+        return cls(tuple(names), parents, of)
 
-    def sums(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Summed over the tokens of each shape: [V, n] to [S, n]."""
-        found = np.zeros((len(self.names), values.shape[1]), dtype=np.float32)
-        np.add.at(found, self.of, values)
+    def usual(
+        self, counts: NDArray[np.float32], values: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """What a token of each shape contributes on average, shrunk; [V, n] to [S, n].
+
+        Args:
+            counts: float32 [V, 1].
+        """
+        seen = np.zeros((len(self.names), 1), dtype=np.float32)
+        sums = np.zeros((len(self.names), values.shape[1]), dtype=np.float32)
+        np.add.at(seen, self.of, counts)
+        np.add.at(sums, self.of, counts * values)
+        for i in range(len(self.names) - 1, -1, -1):
+            if self.parents[i] >= 0:
+                seen[self.parents[i]] += seen[i]
+                sums[self.parents[i]] += sums[i]
+        found = sums / (seen + np.float32(SHRINKAGE))
+        for i, parent in enumerate(self.parents):
+            if parent >= 0:
+                found[i] += (
+                    found[parent] * np.float32(SHRINKAGE) / (seen[i] + np.float32(SHRINKAGE))
+                )
         return found
 
 
@@ -74,7 +103,7 @@ def pruned(
             value = value - mean
             bias += mean
         values.append(value)
-        usual.append(shapes.sums(count * value) / (shapes.sums(count) + np.float32(SHRINKAGE)))
+        usual.append(shapes.usual(count, value))
         weights.append(count * (value - usual[-1][shapes.of]) ** 2)
     every = np.concatenate(weights)
     least = np.full(every.shape[1], np.finfo(np.float32).tiny)

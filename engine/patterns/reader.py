@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -15,11 +14,8 @@ from engine.explanation import Side
 from engine.index import Index
 from engine.lab import Lab, go_on
 from engine.neuron import NeuronId
-from engine.patterns.contexts import Context, contexts_of_many
-from engine.patterns.features import Columns
 from engine.patterns.fit import IDENTITY
-from engine.patterns.model import Patterns
-from engine.patterns.prune import pruned
+from engine.patterns.learning import Learned, learn
 from engine.patterns.reading import (
     Reading,
     Text,
@@ -28,13 +24,8 @@ from engine.patterns.reading import (
     layers_held,
     read_layers,
 )
-from engine.patterns.settings import Setting, settings_of
 from engine.subject import SubjectModel
 
-#: Strong activations whose contexts are looked for; half are the strongest.
-CONTEXTS = 16
-#: Texts up to a strong activation are read from so many tokens before it.
-REACH = 48
 #: Neurons fitted together: more take memory, fewer take time.
 TOGETHER = 16
 #: Neurons learnt ahead that are kept until they are asked for.
@@ -48,33 +39,6 @@ Progress = Callable[[str, float], None]
 
 def _silent(_what: str, _share: float) -> None:
     """For who need not hear."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Learned:
-    """What was found out about one side of a neuron.
-
-    Attributes:
-        patterns: Fitted.
-        contexts: The smallest contexts of some strong activations.
-        settings: Where in texts the strong activations are, if anywhere in particular.
-        windows: Of the index, that the contexts are from; fitted was the whole text.
-        columns, counts, shapes: Tokens seen, how often, and each one's shape among those
-            of the patterns.
-    """
-
-    patterns: Patterns
-    contexts: list[Context]
-    settings: tuple[Setting, ...]
-    windows: NDArray[np.int64]
-    columns: Columns
-    counts: NDArray[np.float64]
-    shapes: NDArray[np.int64]
-
-    def heights(self) -> list[NDArray[np.float64]]:
-        """For each table what each column contributes, float64 [V]."""
-        tables = self.patterns.tables
-        return [table.of(self.columns.seen, self.shapes).astype(np.float64) for table in tables]
 
 
 class PatternReader:
@@ -155,19 +119,11 @@ class PatternReader:
     ) -> list[Learned]:
         text, reading = self._layer(subject, stop, layer, tell, ahead=ahead)
         inner, link = reading.inner(subject, neurons)
-        real = link.value(inner)
+        sign = np.float32(1)
         if side == "negative":
-            inner, link = -real, IDENTITY
-            real = inner
-        fitted = text.additive.fit(inner, link, lambda: go_on(stop))
-        patterns = pruned(fitted, text.additive, text.columns, text.shapes, real)
-        go_on(stop)
-        places = [
-            _strong(real[:, row], NeuronId(layer, index)) for row, index in enumerate(neurons)
-        ]
-        owners = np.repeat(np.arange(len(neurons)), [len(several) for several in places])
+            sign = np.float32(-1)
+            inner, link = -link.value(inner), IDENTITY
         index_of = np.array(neurons, dtype=np.int64)
-        sign = np.float32(-1.0 if side == "negative" else 1.0)
 
         def probe(
             texts: Sequence[NDArray[np.int64]], rows: NDArray[np.int64]
@@ -178,25 +134,8 @@ class PatternReader:
             found: NDArray[np.float32] = sign * values
             return found
 
-        flat = [place for several in places for place in several]
-        strong = [float(real[place, row]) for place, row in zip(flat, owners, strict=True)]
-        contexts = contexts_of_many([_before(text, place) for place in flat], strong, owners, probe)
-        counts = text.additive.counts[0].astype(np.float64)
-        learned = []
-        for row in range(len(neurons)):
-            windows = np.unique(text.windows[[text.window(place) for place in places[row]]])
-            learned.append(
-                Learned(
-                    patterns[row],
-                    [one for one, owner in zip(contexts, owners, strict=True) if owner == row],
-                    settings_of(text.places, real[:, row]),
-                    windows,
-                    text.columns,
-                    counts,
-                    text.shapes.of,
-                )
-            )
-        return learned
+        names = [NeuronId(layer, index) for index in neurons]
+        return learn(text, inner, link, names, probe, lambda: go_on(stop))
 
     def _layer(
         self, subject: SubjectModel, stop: Stop, layer: int, tell: Progress, *, ahead: bool
@@ -208,7 +147,7 @@ class PatternReader:
         """
         if self._text is None:
             tell("preparing the explain text", 0.0)
-            self._text = Text(self.index, embeddings(subject), subject.width)
+            self._text = Text.of(self.index, embeddings(subject), subject.width)
         text = self._text
         if layer not in self._readings:
             held = layers_held(len(text), subject.width)
@@ -224,27 +163,3 @@ class PatternReader:
                 tell=lambda share: tell(f"reading the explain text up to layer {layer}", share),
             )
         return text, self._readings[layer]
-
-
-def _strong(real: NDArray[np.float32], neuron: NeuronId) -> list[int]:
-    """Places of strong activations: the strongest, and some drawn by their size."""
-    count = min(len(real), 2048)
-    top = np.argpartition(-real, count - 1)[:count]
-    order = top[np.argsort(-real[top], kind="stable")]
-    chosen = [int(i) for i in order[: CONTEXTS // 2] if real[i] > 0]
-    upper = order[CONTEXTS // 2 :][real[order[CONTEXTS // 2 :]] > 0.3 * max(real[order[0]], 0)]
-    if len(upper):
-        rng = np.random.default_rng([neuron.layer, neuron.index])
-        weights = real[upper].astype(np.float64)
-        count = min(CONTEXTS - len(chosen), len(upper))
-        drawn = rng.choice(upper, count, replace=False, p=weights / weights.sum())
-        chosen += [int(i) for i in drawn]
-    return chosen
-
-
-def _before(text: Text, place: int) -> NDArray[np.int64]:
-    """The text of a place's window up to it."""
-    window = text.window(place)
-    excerpt = text.excerpts[window]
-    stop = place - (int(text.ends[window]) - len(excerpt)) + 1
-    return excerpt.token_ids[max(0, stop - REACH) : stop].astype(np.int64)

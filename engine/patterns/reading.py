@@ -23,6 +23,7 @@ from engine.patterns.fit import GELU, IDENTITY, Additive, Link
 from engine.patterns.places import places_of
 from engine.patterns.prune import Shapes
 from engine.records import Excerpt, Fold
+from engine.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from engine.subject import SubjectModel
@@ -47,36 +48,49 @@ class Text:
         excerpts: The same, with their tokens.
         ends: int64, where each ends in the text.
         columns: Of the tokens seen.
+        tokens: The bytes of each column's token.
         shapes: Of the same.
         found: Their features.
         places: By name, each token's place, int64 [T].
         additive: Fits neurons to them.
     """
 
-    def __init__(self, index: Index, embeddings: NDArray[np.float32], width: int) -> None:
-        every = index.windows_of(Fold.EXPLAIN)
-        order = np.random.default_rng(len(every)).permutation(every)
-        limit = min(TOKENS, STATES_BYTES // (2 * width))
-        self.excerpts: list[Excerpt] = []
-        total = 0
-        for window in order.tolist():
-            excerpt = index.excerpt(window)
-            total += len(excerpt)
-            if total > limit and self.excerpts:
-                break
-            self.excerpts.append(excerpt)
+    def __init__(
+        self, excerpts: Sequence[Excerpt], vocabulary: Vocabulary, embeddings: NDArray[np.float32]
+    ) -> None:
         # Windows of one length share a batch without padding.
-        self.excerpts.sort(key=lambda one: (-len(one), one.window))
+        self.excerpts = sorted(excerpts, key=lambda one: (-len(one), one.window))
         self.windows = np.array([one.window for one in self.excerpts], dtype=np.int64)
         ids = [one.token_ids for one in self.excerpts]
         texts = [one.tokens for one in self.excerpts]
         self.ends = np.cumsum([len(one) for one in ids])
         self.columns = Columns(np.unique(np.concatenate(ids)).astype(np.int64))
-        self.shapes = Shapes.of_tokens(index.vocabulary.decode(self.columns.seen))
+        self.tokens = vocabulary.decode(self.columns.seen)
+        self.shapes = Shapes.of_tokens(self.tokens)
         self.found: Features = features(ids, texts, self.columns)
         found = [places_of(text) for text in texts]
         self.places = {name: np.concatenate([one[name] for one in found]) for name in found[0]}
         self.additive = Additive(self.found, embeddings[self.columns.seen])
+
+    @classmethod
+    def of(cls, index: Index, embeddings: NDArray[np.float32], width: int) -> Text:
+        """Windows of an index's explain fold, drawn evenly, as many as may be read.
+
+        Args:
+            width: Of the states that will be kept of each token.
+        """
+        every = index.windows_of(Fold.EXPLAIN)
+        order = np.random.default_rng(len(every)).permutation(every)
+        limit = min(TOKENS, STATES_BYTES // (2 * width))
+        excerpts: list[Excerpt] = []
+        total = 0
+        for window in order.tolist():
+            excerpt = index.excerpt(window)
+            total += len(excerpt)
+            if total > limit and excerpts:
+                break
+            excerpts.append(excerpt)
+        return cls(excerpts, index.vocabulary, embeddings)
 
     def __len__(self) -> int:
         return int(self.ends[-1])
@@ -84,6 +98,12 @@ class Text:
     def window(self, place: int) -> int:
         """The row in ``windows`` of a place in the text."""
         return int(np.searchsorted(self.ends, place, side="right"))
+
+    def before(self, place: int, reach: int) -> NDArray[np.int64]:
+        """The tokens of a place's window up to it, int64, at most so many."""
+        excerpt = self.excerpts[self.window(place)]
+        stop = place - (int(self.ends[self.window(place)]) - len(excerpt)) + 1
+        return excerpt.token_ids[max(0, stop - reach) : stop].astype(np.int64)
 
 
 class Reading:

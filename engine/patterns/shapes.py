@@ -24,7 +24,21 @@ def shape_of(token: bytes) -> str:
     return SEPARATOR.join((kind_of(token).value, *classes_of(token)))
 
 
+def wider(shape: str) -> str:
+    """The shape without its last class; empty for a kind alone."""
+    return shape.rpartition(SEPARATOR)[0]
+
+
 def numbered(tokens: Iterable[bytes], names: Sequence[str]) -> NDArray[np.int64]:
-    """The number of each token's shape among some names, int64 [T]; -1 for another one."""
+    """The number of each token's shape among some names, int64 [T].
+
+    Where there is none of that name, that of the nearest wider shape; -1 without any.
+    """
     places = {name: i for i, name in enumerate(names)}
-    return np.array([places.get(shape_of(token), -1) for token in tokens], dtype=np.int64)
+    found = []
+    for token in tokens:
+        shape = shape_of(token)
+        while shape and shape not in places:
+            shape = wider(shape)
+        found.append(places.get(shape, -1))
+    return np.array(found, dtype=np.int64)
