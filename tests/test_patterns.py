@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from engine.demo import MODEL_DIR, demo_documents
 from engine.engine import Engine
 from engine.errors import MethodError, UsageError
 from engine.events import Explained, PipelineFailed, Scored
+from engine.explanation import Preparing, Word
 from engine.neuron import NeuronId
 from engine.patterns.explainer import PatternSimulator
 from engine.patterns.fit import GELU, IDENTITY
@@ -30,6 +33,7 @@ from engine.patterns.places import BACKTICKS, BRACKETS, LINE_UNKNOWN, PLACES, QU
 from engine.patterns.prune import pruned
 from engine.patterns.reading import Text
 from engine.patterns.saying import sentence
+from engine.patterns.search import PatternQuery
 from engine.records import Excerpt, Fold
 from engine.score import Scope
 from engine.scoring import ev_correlation
@@ -360,3 +364,74 @@ def test_saved_patterns_are_scored_again_by_their_own_simulator(home: Path) -> N
     again = scored("score", "5:131", "--id", "1")
     assert first["simulator"] == again["simulator"] == "patterns"
     assert first["scores"] == again["scores"]
+
+    def searched(*words: str) -> list[dict[str, Any]]:
+        result = CliRunner().invoke(cli, ["search", *words, "--json"])
+        assert result.exit_code == 0, result.output
+        return [json.loads(line) for line in result.stdout.splitlines()]
+
+    with closing(sqlite3.connect(home / "neuroglass.db")) as db:
+        (rules,) = db.execute(
+            "SELECT rules FROM explanations WHERE explainer = 'patterns'"
+        ).fetchone()
+    saved = json.loads(rules)["patterns"]
+    assert sum(one["share"] for one in saved) == pytest.approx(1, abs=0.3)
+    hits = searched("--token", saved[0]["places"][0]["tokens"][0].upper())
+    assert hits[0]["neuron"] == "5:131" and hits[0]["score"] == first["scores"][0]["ev_correlation"]
+    assert hits[0]["pattern"] in saved
+    assert searched("--token", "no such token") == []
+    for wrong in (["search"], ["search", "words", "--token", "a"], ["search", "--place", "Mars"]):
+        result = CliRunner().invoke(cli, wrong)
+        assert result.exit_code == 2, result.output
+
+
+def test_saved_patterns_are_found_by_token_class_and_place() -> None:
+    pattern = {
+        "places": [
+            {"offset": 0, "tokens": ["3", " 17"], "class": "numbers"},
+            {"offset": 1, "tokens": [" $"], "class": ""},
+        ]
+    }
+    for query, found in (
+        (PatternQuery(token="17"), True),
+        (PatternQuery(token="1"), False),
+        (PatternQuery(kind="number"), True),
+        (PatternQuery(kind="numbers", before="$"), True),
+        (PatternQuery(kind="numbers", before="currency"), True),
+        (PatternQuery(kind="numbers", before="the"), False),
+        (PatternQuery(token="$"), False),
+    ):
+        query.check()
+        assert query.of_pattern(pattern) is found, query
+
+
+async def test_a_layer_that_is_read_first_says_so(home: Path) -> None:
+    async with await Engine.open(home) as engine:
+        first = [event async for event in engine.explain(NeuronId(2, 8), PATTERNS)]
+        second = [event async for event in engine.explain(NeuronId(2, 9), PATTERNS)]
+    told = [event for event in first if isinstance(event, Preparing)]
+    assert "layer 2" in told[-1].text and 0 < told[-1].share <= 1
+    assert [one.share for one in told if one.text == told[-1].text] == sorted(
+        one.share for one in told if one.text == told[-1].text
+    )
+    kinds = [type(event) for event in first]
+    assert kinds.index(Preparing) < kinds.index(Word)
+    assert not any(isinstance(event, Preparing) for event in second)
+
+
+async def test_neurons_learnt_together_are_those_learnt_alone(home: Path) -> None:
+    neurons = [NeuronId(1, 4), NeuronId(1, 77)]
+    async with await Engine.open(home) as engine:
+        assert engine.index is not None
+        bench = engine._workbench()
+        reader = await bench.patterns(engine.index)
+        alone = [await reader.learn(neuron, "positive") for neuron in neurons]
+        await bench.prepare(engine.index, neurons, PATTERNS)
+        together = [await reader.learn(neuron, "positive") for neuron in neurons]
+    for one, other in zip(alone, together, strict=True):
+        assert [c.needed for c in one.contexts] == [c.needed for c in other.contexts]
+        ids = np.arange(40, dtype=np.int32)
+        tokens = [b" the"] * 40
+        np.testing.assert_allclose(
+            one.patterns.simulate(ids, tokens), other.patterns.simulate(ids, tokens), atol=0.02
+        )

@@ -203,6 +203,27 @@ class SearchHit:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedPatterns:
+    """What a saved explanation by patterns says, as JSON; see :mod:`engine.patterns`.
+
+    Attributes:
+        model: Hash of the neuron's model.
+        explanation: Its row.
+        text: Of the explanation. Untrusted, as the rest is.
+        score: Its top-and-random correlation; None when undefined or not scored.
+        patterns, settings: JSON arrays, or ``null``.
+    """
+
+    model: str
+    neuron: NeuronId
+    explanation: int
+    text: str
+    score: float | None
+    patterns: str
+    settings: str
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """How much the database holds, of one model or of all."""
 

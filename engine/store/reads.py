@@ -19,6 +19,7 @@ from engine.store.kinds import (
     Counts,
     IndexFacts,
     Order,
+    SavedPatterns,
     SearchHit,
     StoredExplanation,
     StoredSimulation,
@@ -290,6 +291,33 @@ def search(db: sqlite3.Connection, text: str, limit: int, model: str | None) -> 
     # bm25 is negative, and the better the smaller.
     ranked.sort(key=lambda pair: pair[0])
     return [hit for _, hit in ranked[:limit]]
+
+
+def saved_patterns(db: sqlite3.Connection, model: str | None) -> list[SavedPatterns]:
+    """Of every explanation by patterns, the oldest first."""
+    rows = db.execute(
+        "SELECT explanations.id, explanations.text, models.hash, neurons.layer, "
+        "neurons.neuron_index, json_extract(rules, '$.patterns') AS patterns, "
+        "json_extract(rules, '$.settings') AS settings FROM explanations "
+        "JOIN neurons ON neurons.id = explanations.neuron_id "
+        "JOIN models ON models.id = neurons.model_id "
+        "WHERE explainer = 'patterns' AND json_valid(rules) AND deleted_at IS NULL "
+        "AND (?1 IS NULL OR models.hash = ?1) ORDER BY explanations.id",
+        (model,),
+    ).fetchall()
+    scores = _current_scores(db, (row["id"] for row in rows))
+    return [
+        SavedPatterns(
+            row["hash"],
+            NeuronId(row["layer"], row["neuron_index"]),
+            row["id"],
+            row["text"],
+            scores.get(row["id"]),
+            str(row["patterns"] or "null"),
+            str(row["settings"] or "null"),
+        )
+        for row in rows
+    ]
 
 
 def counts(db: sqlite3.Connection, model: str | None) -> Counts:

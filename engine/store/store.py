@@ -32,6 +32,7 @@ from engine.store.kinds import (
     Counts,
     IndexFacts,
     Order,
+    SavedPatterns,
     SearchHit,
     StoredExplanation,
     StoredSimulation,
@@ -276,6 +277,10 @@ class Store:
         text without a letter or digit finds nothing.
         """
         return self._read(lambda db: reads.search(db, text, limit, model))
+
+    def saved_patterns(self, model: str | None = None) -> list[SavedPatterns]:
+        """What saved explanations by patterns say; reads them all."""
+        return self._read(lambda db: reads.saved_patterns(db, model))
 
     def counts(self, model: str | None = None) -> Counts:
         """How much is stored, of one model or of all."""

@@ -1,23 +1,28 @@
 """The pattern explainer beside what else needs no language model, on held-out documents.
 
-    python -m tests.bench.patterns [--neurons 300] [--seed 0] [--home DIR] [--texts FILE]
+    python -m tests.bench.patterns [--neurons 300] [--seed 0] [--home DIR] [--texts FILE ...]
 
 Needs a scanned index (``neuroglass scan``).  Every explainer is fitted on the explain fold
 and predicts the records of the valid split.  With ``--texts`` it also predicts random
-windows of another text, read by the subject model.  Undefined scores are counted, never
-averaged in as zeros.
+windows of other texts, read by the subject model.  Undefined scores are counted, never
+averaged in as zeros; a constant has no correlation.  ``closed`` is the share of what the
+look-up leaves (1 minus its score) that patterns close.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from engine.engine import Engine
@@ -25,17 +30,21 @@ from engine.index import Index
 from engine.lookup import fit_table
 from engine.neuron import NeuronId
 from engine.patterns.model import Patterns
-from engine.records import ActivationRecord
 from engine.scoring import ev_correlation
 from engine.splits import split_records
 from engine.text import read_documents
 
 #: A pair of tokens is shrunk toward its second token as if seen this often more.
 SHRINKAGE = 2.0
-#: Windows of the other text, and how much of it is used.
-WINDOWS, DOCUMENTS = 400, 60
+#: Windows of each other text, and how many documents they are from.
+WINDOWS, DOCUMENTS = 150, 60
+#: Neurons learnt together.
+TOGETHER = 16
 
 Simulate = Callable[[NDArray[np.int32]], NDArray[np.float32]]
+#: Token ids, the bytes of the tokens, activations.
+Part = tuple[NDArray[np.int32], Sequence[bytes], NDArray[np.float32]]
+Found = dict[tuple[str, str], list[tuple[int, float | None]]]
 
 
 def pairs_table(
@@ -60,107 +69,150 @@ def pairs_table(
     return simulate
 
 
-def score(records: list[ActivationRecord], simulate: Simulate) -> float | None:
-    """Correlation over all tokens of some records."""
-    real = np.concatenate([one.activations for one in records])
-    found = np.concatenate([simulate(one.excerpt.token_ids) for one in records])
+def score(parts: list[Part], simulate: Callable[..., NDArray[np.float32]]) -> float | None:
+    """Correlation over all tokens of some windows."""
+    real = np.concatenate([activations for _, _, activations in parts])
+    found = np.concatenate([simulate(ids, tokens) for ids, tokens, _ in parts])
     return ev_correlation(real, found)
 
 
-async def measure(home: Path | None, count: int, seed: int, texts: str | None) -> None:
+async def measure(home: Path | None, count: int, seed: int, texts: list[str]) -> None:
     """Fit, score, print."""
-    found: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
-    undefined: dict[tuple[str, str], int] = defaultdict(int)
-    seconds, reading = [], {}
+    found: Found = defaultdict(list)
+    learning, sizes, reading = [], [], {}
     async with await Engine.open(home) as engine:
         index = engine.index
         if index is None:
             raise SystemExit("Nothing has been scanned yet. Start with: neuroglass scan")
         rng = np.random.default_rng(seed)
         rows = np.sort(rng.choice(index.n_layers * index.n_neurons, count, replace=False))
+        neurons = [NeuronId(*divmod(row, index.n_neurons)) for row in rows.tolist()]
         lab = await engine._workbench().lab(index)
         reader = await engine._workbench().patterns(index)
-        other = pieces(texts) if texts else []
-        for row in rows.tolist():
-            neuron = NeuronId(*divmod(row, index.n_neurons))
-            if neuron.layer not in reading:
-                started = time.perf_counter()
-                await reader.learn(neuron, "positive")
-                reading[neuron.layer] = time.perf_counter() - started
-            started = time.perf_counter()
-            learned = await reader.learn(neuron, "positive")
-            seconds.append(time.perf_counter() - started)
-            patterns = Patterns.from_json(learned.patterns.to_json())
-            table = fit_table(index.token_means(neuron))
-            text, inner = await lab.run(lambda subject, _stop, n=neuron: _inner(reader, subject, n))
-            contenders: dict[str, Simulate] = {
-                "patterns": patterns.simulate,
-                "token look-up": table.simulate,
-                "token pairs": pairs_table(
-                    [one.token_ids for one in text.excerpts], inner, table.simulate
-                ),
-                "constant": lambda ids: np.zeros(len(ids), np.float32),
-            }
-            parts = split_records(index.neuron(neuron)).valid
-            scopes = {
-                "top and random": [part.record for part in parts],
-                "random only": [part.record for part in parts if part.role == "random"],
-            }
-            if other:
-                scopes["another text"] = await lab.activations(neuron, other)
-            for scope, records in scopes.items():
-                for name, simulate in contenders.items():
-                    value = score(records, simulate) if records else None
-                    if value is None:
-                        undefined[name, scope] += 1
-                    else:
-                        found[name, scope].append((neuron.layer, value))
-    report(index, found, undefined)
+        others = {
+            Path(source).name.partition(".")[0]: await lab.run(
+                lambda subject, _stop, source=source: read(subject, index, source, neurons)
+            )
+            for source in texts
+        }
+        for layer, group in groupby(neurons, key=lambda neuron: neuron.layer):
+            own = list(group)
+            started = time.process_time()
+            await reader.learn_many(own[:1], "positive")
+            reading[layer] = time.process_time() - started
+            for start in range(0, len(own), TOGETHER):
+                some = own[start : start + TOGETHER]
+                started = time.process_time()
+                await reader.learn_many(some, "positive")
+                learning.append((time.process_time() - started) / len(some))
+                indices = [neuron.index for neuron in some]
+                inner, link = await lab.run(
+                    lambda subject, _stop, layer=layer, indices=indices: reader._readings[
+                        layer
+                    ].inner(subject, indices)
+                )
+                windows = [one.token_ids for one in reader._text.excerpts]  # type: ignore[union-attr]
+                for neuron, real in zip(some, link.value(inner).T, strict=True):
+                    rules = json.dumps((await reader.learn(neuron, "positive")).patterns.to_json())
+                    sizes.append(len(rules))
+                    patterns = Patterns.from_json(json.loads(rules))
+                    table = fit_table(index.token_means(neuron)).simulate
+                    pairs = pairs_table(windows, real, table)
+                    contenders: dict[str, Any] = {
+                        "patterns": patterns.simulate,
+                        "token look-up": lambda ids, _tokens, table=table: table(ids),
+                        "token pairs": lambda ids, _tokens, pairs=pairs: pairs(ids),
+                        "constant": lambda ids, _tokens: np.zeros(len(ids), np.float32),
+                    }
+                    held = split_records(index.neuron(neuron)).valid
+                    parts = [
+                        (
+                            one.role,
+                            (
+                                one.record.excerpt.token_ids,
+                                one.record.excerpt.tokens,
+                                one.record.activations,
+                            ),
+                        )
+                        for one in held
+                    ]
+                    scopes: dict[str, list[Part]] = {
+                        "top and random": [part for _, part in parts],
+                        "random only": [part for role, part in parts if role == "random"],
+                    }
+                    for name, (read_windows, values) in others.items():
+                        column = neurons.index(neuron)
+                        scopes[name] = [
+                            (*window, values[i, :, column]) for i, window in enumerate(read_windows)
+                        ]
+                    for scope, some_parts in scopes.items():
+                        for name, simulate in contenders.items():
+                            value = score(some_parts, simulate) if some_parts else None
+                            found[name, scope].append((neuron.layer, value))
+    report(index, found)
     first = ", ".join(f"{layer}: {value:.1f}" for layer, value in reading.items())
-    print(f"seconds per neuron: median {np.median(seconds):.2f}; first of a layer {first}")
+    print(f"processor seconds per neuron: {np.mean(learning):.3f}; first of a layer {first}")
+    print(f"rules: {np.mean(sizes) / 1000:.0f} kB on average, {max(sizes) / 1000:.0f} at most")
 
 
-def _inner(reader, subject, neuron):  # type: ignore[no-untyped-def]
-    values, link = reader._reading.inner(subject, neuron.index)
-    return reader._text, link.value(values)
-
-
-def pieces(source: str) -> list[str]:
-    """Passages of another text, evenly drawn."""
+def read(
+    subject: Any, index: Index, source: str, neurons: list[NeuronId]
+) -> tuple[list[tuple[NDArray[np.int32], Sequence[bytes]]], NDArray[np.float32]]:
+    """Random windows of another text, and the neurons there, float32 [window, T, neuron]."""
+    width = index.manifest["settings"]["window"]
     documents = list(read_documents((source,)))
     rng = np.random.default_rng(0)
-    chosen = rng.choice(len(documents), min(DOCUMENTS, len(documents)), replace=False)
-    several = [documents[i].text for i in chosen]
-    starts = [(d, s) for d, text in enumerate(several) for s in range(0, len(text) - 400, 400)]
-    drawn = rng.choice(len(starts), min(WINDOWS, len(starts)), replace=False)
-    return [several[starts[i][0]][starts[i][1] :][:400] for i in drawn]
+    pieces = []
+    for i in rng.permutation(len(documents))[:DOCUMENTS].tolist():
+        ids = subject.tokenizer.encode(documents[i].text, add_special_tokens=False).ids
+        pieces += [ids[start : start + width] for start in range(0, len(ids) - width + 1, width)]
+    drawn = [pieces[i] for i in rng.permutation(len(pieces))[:WINDOWS]]
+    ids = torch.tensor(drawn)
+    first = torch.full((len(ids), 1), subject.end_of_text)
+    values = np.zeros((*ids.shape, len(neurons)), dtype=np.float32)
+    for start in range(0, len(ids), 25):
+        rows = slice(start, start + 25)
+
+        def keep(layer: int, activations: torch.Tensor, rows: slice = rows) -> None:
+            own = [i for i, neuron in enumerate(neurons) if neuron.layer == layer]
+            indices = [neurons[i].index for i in own]
+            values[rows, :, own] = activations[:, 1:, indices].float().numpy()
+
+        subject.run(torch.cat([first[rows], ids[rows]], 1), keep)
+    windows = [np.array(one, dtype=np.int32) for one in drawn]
+    return [(one, subject.vocabulary.decode(one)) for one in windows], values
 
 
-def report(
-    index: Index,
-    found: dict[tuple[str, str], list[tuple[int, float]]],
-    undefined: dict[tuple[str, str], int],
-) -> None:
+def report(index: Index, found: Found) -> None:
     """The table."""
     print(f"{index.model_name}: {index.windows_scanned:,} windows scanned")
-    print(f"{'':16}{'':16}{'mean':>7}{'95% of mean':>17}{'median':>8}{'>= .8':>7}  by layer")
-    for name, scope in sorted(
-        {*found, *undefined}, key=lambda key: (key[1] != "top and random", key[1])
-    ):
-        scores = found[name, scope]
-        if not scores:
-            print(f"{name:16}{scope:16} undefined for all {undefined[name, scope]}")
-            continue
-        values = np.array([value for _, value in scores])
-        draws = np.random.default_rng(0).choice(values, (2000, len(values))).mean(1)
-        low, high = np.quantile(draws, [0.025, 0.975])
-        layers = " ".join(
-            f"{np.mean([v for one, v in scores if one == layer]):.3f}"
-            for layer in sorted({one for one, _ in scores})
-        )
+    print(f"{'':15}{'':16}{'mean':>7}{'95% of mean':>17}{'median':>8}{'>= .8':>7}  by layer")
+    scopes = list(dict.fromkeys(scope for _, scope in found))
+    for scope in scopes:
+        means = {}
+        for name in ("patterns", "token pairs", "token look-up", "constant"):
+            scores = [(layer, value) for layer, value in found[name, scope] if value is not None]
+            if not scores:
+                print(f"{name:15}{scope:16} undefined for all {len(found[name, scope])}")
+                continue
+            missing = len(found[name, scope]) - len(scores)
+            values = np.array([value for _, value in scores])
+            draws = np.random.default_rng(0).choice(values, (2000, len(values))).mean(1)
+            low, high = np.quantile(draws, [0.025, 0.975])
+            every = sorted({layer for layer, _ in scores})
+            layers = [np.mean([v for one, v in scores if one == layer]) for layer in every]
+            means[name] = np.array([values.mean(), *layers])
+            print(
+                f"{name:15}{scope:16}{values.mean():7.3f}   [{low:.3f}, {high:.3f}]"
+                f"{np.median(values):8.3f}{(values >= 0.8).mean():7.0%}  "
+                + " ".join(f"{value:.3f}" for value in layers)
+                + (f"  ({missing} undefined)" if missing else "")
+            )
+        left = 1 - means["token look-up"]
+        closed = (means["patterns"] - means["token look-up"]) / left
         print(
-            f"{name:16}{scope:16}{values.mean():7.3f}   [{low:.3f}, {high:.3f}]"
-            f"{np.median(values):8.3f}{(values >= 0.8).mean():7.0%}  {layers}"
+            f"{'closed':15}{scope:16}{closed[0]:7.0%}{'':40}"
+            + " ".join(f"{value:5.0%}" for value in closed[1:])
         )
 
 
@@ -170,7 +222,7 @@ def main() -> None:
     parser.add_argument("--neurons", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--home", type=Path)
-    parser.add_argument("--texts")
+    parser.add_argument("--texts", nargs="*", default=[])
     options = parser.parse_args()
     asyncio.run(measure(options.home, options.neurons, options.seed, options.texts))
 
