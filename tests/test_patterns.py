@@ -375,7 +375,7 @@ def test_saved_patterns_are_scored_again_by_their_own_simulator(home: Path) -> N
             "SELECT rules FROM explanations WHERE explainer = 'patterns'"
         ).fetchone()
     saved = json.loads(rules)["patterns"]
-    assert sum(one["share"] for one in saved) == pytest.approx(1, abs=0.3)
+    assert 0 < sum(one["share"] for one in saved) < 1.001
     hits = searched("--token", saved[0]["places"][0]["tokens"][0].upper())
     assert hits[0]["neuron"] == "5:131" and hits[0]["score"] == first["scores"][0]["ev_correlation"]
     assert hits[0]["pattern"] in saved
