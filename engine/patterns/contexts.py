@@ -40,7 +40,7 @@ class Context:
         kept: In the context alone.
         losses: float32, the share of ``kept`` that is gone without the token at offset 1,
             at offset 2, ...; empty where the context was too long to ask.
-        weight: How much of the neuron's strong activation it stands for.
+        weight: How much of the neuron's strong activation it stands for; None: its own.
     """
 
     token_ids: NDArray[np.int64]
@@ -48,7 +48,12 @@ class Context:
     activation: float
     kept: float
     losses: NDArray[np.float32]
-    weight: float = 1.0
+    weight: float | None = None
+
+    @property
+    def mass(self) -> float:
+        """The weight, or without one the activation above zero."""
+        return max(self.activation, 0.0) if self.weight is None else self.weight
 
 
 def smallest_contexts(

@@ -108,7 +108,7 @@ def group(contexts: Sequence[Context], decode: Callable[[int], bytes]) -> tuple[
     at one of them only are one, with a set of tokens there; those of the same tokens at
     other distances are one, with a token somewhere before.
     """
-    total = sum(one.weight for one in contexts) or 1.0
+    total = sum(one.mass for one in contexts) or 1.0
     sets: dict[_Key, list[tuple[Context, tuple[bytes, ...]]]] = {}
     for one in contexts:
         tokens = tuple(_at(one, offset, decode) for offset in one.needed)
@@ -125,7 +125,7 @@ def group(contexts: Sequence[Context], decode: Callable[[int], bytes]) -> tuple[
             Pattern(
                 places=tuple(places),
                 activation=float(np.mean([one.kept for one in own])),
-                share=sum(one.weight for one in own) / total,
+                share=sum(one.mass for one in own) / total,
                 count=len(own),
                 length=int(np.median([len(one.token_ids) for one in own])),
             )
