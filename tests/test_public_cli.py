@@ -193,6 +193,7 @@ def test_the_published_data_by_its_name(
     with Files(tmp_path / "served") as files:
         monkeypatch.setenv("NEUROGLASS_PUBLIC_DATA", files.url)
         facts = shown("openai:gpt2-xl")
+        assert "approximate GELU" in facts["notes"][0]
         assert facts["model_id"] == "openai:gpt2-xl" and facts["source"] == f"{files.url}/data"
         asked = sum(files.asked.values())
         files.fail(".json", *[500] * 9)

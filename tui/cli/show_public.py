@@ -153,6 +153,8 @@ def _print(
     if statistics.maximum > 0:
         console.print()
         console.print(heat.legend(console, statistics.maximum))
+    for note in dataset.notes:
+        click.echo(f"Note: {inert(note)}.", err=True)
     for problem in public.problems:
         click.echo(f"neuroglass: {inert(problem)}", err=True)
 
