@@ -7,13 +7,12 @@ text is but for four bytes a token and some for each window.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from pathlib import Path
 
 from engine.accumulate import LayerState, Scratch
 from engine.errors import ScanError
 from engine.events import ScanPlanned
+from engine.machine import memory_bytes
 from engine.scan_request import ScanRequest
 from engine.state import Layout
 from engine.subject import SubjectModel
@@ -24,8 +23,6 @@ from engine.windows import WindowSet
 #: pieces' results.
 _STREAMS = 10
 _ITEM = {"float32": 4, "bfloat16": 2, "float16": 2}
-#: A limit that the system sets to a group of processes, where it does.
-_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def reckon(
@@ -69,9 +66,7 @@ def tensor_bytes(state: LayerState) -> int:
 
 def check(plan: ScanPlanned) -> None:
     """ScanError if this machine can't hold what was reckoned."""
-    have = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with contextlib.suppress(OSError, ValueError):  # no such limit
-        have = min(have, int(_LIMIT.read_text()))
+    have = memory_bytes()
     if plan.memory_bytes > have:
         raise ScanError(
             f"The scan needs {plan.memory_bytes / 1e9:,.1f} GB of memory; this machine has "

@@ -88,8 +88,10 @@ class Run:
         self._failed = 0
         self._skipped = len(neurons) - len(self._pending) - self._done
         self._total = len(neurons)
-        self._processes = processes_for(len(self._pending)) if processes is None else processes
         self._choices = _left_of_budget(self._request.priced, self._stored)
+        if processes is None:
+            processes = processes_for(len(self._pending), self._choices)
+        self._processes = processes
         self._spending: Spending
         self._batched: InBatches | None = None
         if self._request.batch:

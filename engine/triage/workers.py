@@ -19,6 +19,7 @@ from pathlib import Path
 
 from engine.choices import Choices
 from engine.errors import NeuroglassError
+from engine.machine import cores, memory_bytes
 from engine.neuron import NeuronId
 from engine.scan_process import python_path
 from engine.store import Triaged
@@ -26,18 +27,23 @@ from engine.triage.sources import CHUNK, Ending
 
 #: Fewer neurons than this are done before a helper has started.
 WORTH_A_PROCESS = 2 * CHUNK
+#: What a helper that reads text takes, about; all of them may take half the memory.
+HEAVY_BYTES = 1_500_000_000
 #: Answers that may wait to be taken.
 WAITING = 8
 #: Each message is its length in so many bytes, little-endian, and a pickle.
 LENGTH = 8
 
 
-def processes_for(neurons: int) -> int:
-    """How many helpers so many neurons are worth; 0: none."""
+def processes_for(neurons: int, choices: Choices) -> int:
+    """How many helpers so many neurons are worth, and memory allows; 0: none."""
     if neurons < WORTH_A_PROCESS:
         return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(cores or 1, neurons // CHUNK)
+    helpers = min(cores(), neurons // CHUNK)
+    if choices.explainer == "patterns":
+        # Each holds the subject model and a text's states.
+        helpers = min(helpers, max(1, memory_bytes() // (2 * HEAVY_BYTES)))
+    return helpers
 
 
 async def in_processes(
