@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from test_app import running, screen_text, until
+from textual import events
 from textual.pilot import Pilot
 
 from engine.neuron import NeuronId
@@ -300,3 +301,12 @@ def test_finding_in_tokens_names_the_token_where_it_begins(tokens: list[bytes]) 
         starts = [i for i in range(len(text)) if text.lower().startswith(needle, i)]
         owners = [n for n, token in enumerate(tokens) for _ in token]
         assert in_tokens(tokens, wanted) == sorted({owners[i] for i in starts})
+
+
+async def test_a_question_takes_the_keys_that_come_in_one_burst_with_it(home: Path) -> None:
+    async with running(home) as (app, pilot):
+        for key in (*"gg", "colon", *"1:7", "enter"):
+            character = ":" if key == "colon" else "\r" if key == "enter" else key
+            app.post_message(events.Key("colon" if key == ":" else key, character))
+        await until(pilot, lambda: "Neuron 1:7" in screen_text(app))
+        assert not app.frame.asking

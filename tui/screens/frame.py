@@ -128,7 +128,7 @@ class Frame(Parts):
         self.set_focus(self._before, scroll_visible=False)
 
     @on(BottomLine.Answered)
-    async def _take_answer(self, message: BottomLine.Answered) -> None:
+    async def take_answer(self, message: BottomLine.Answered) -> None:
         self._status.stop()
         self._return_focus()
         if message.answer == "escape":

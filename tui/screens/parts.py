@@ -216,10 +216,20 @@ class Parts(Screen[None]):
 
     # -- keys
 
+    async def take_answer(self, message: BottomLine.Answered) -> None:
+        """Take the answer to what the bottom line asked."""
+        raise NotImplementedError
+
     async def on_key(self, event: events.Key) -> None:
         """Look the key up among the actions of this screen."""
         event.stop()
         event.prevent_default()
+        if self._status.asking:
+            # It was typed before the focus had moved: keys come in bursts over a slow line.
+            answer = self._status.press(event)
+            if answer is not None:
+                await self.take_answer(answer)
+            return
         if self.takes(event):
             return
         waited = self._reader.pending

@@ -115,10 +115,19 @@ class BottomLine(Pane, can_focus=True):
             return
         event.stop()
         event.prevent_default()
+        answer = self.press(event)
+        if answer is not None:
+            self.post_message(answer)
+
+    def press(self, event: events.Key) -> Answered | None:
+        """Take a key; the answer, if it makes one."""
         if event.key == "escape" or (self._typed is None and event.key in self._answers):
-            self.post_message(self.Answered(self._about, event.key))
-        elif self._typed is not None:
+            return self.Answered(self._about, event.key)
+        if self._typed is not None and event.key == "enter":
+            return self.Answered(self._about, self._typed)
+        if self._typed is not None:
             self._type(event)
+        return None
 
     def on_paste(self, event: events.Paste) -> None:
         """Take the first line of what is pasted."""
@@ -130,9 +139,6 @@ class BottomLine(Pane, can_focus=True):
     def _type(self, event: events.Key) -> None:
         assert self._typed is not None
         key = event.key
-        if key == "enter":
-            self.post_message(self.Answered(self._about, self._typed))
-            return
         if key in ("tab", "shift+tab"):
             self._take_offer(1 if key == "tab" else -1)
         elif key in ("up", "down", "ctrl+p", "ctrl+n"):
