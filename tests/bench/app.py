@@ -270,11 +270,11 @@ def memory(env: dict[str, str], minutes: float) -> None:
 
 
 def _resident(process: int) -> float:
-    """Megabytes of a process; only where there is /proc."""
+    """Megabytes of a process, without files that are mapped; only where there is /proc."""
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
+        if line.startswith("RssAnon"):
             return int(line.split()[1]) / 1024
-    raise RuntimeError("no VmRSS")
+    raise RuntimeError("no RssAnon")
 
 
 def main() -> None:
