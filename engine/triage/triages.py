@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from engine.triage.events import TriageEvent
 from engine.triage.request import TriageRequest
 from engine.triage.run import Run
 from engine.workbench import Workbench
+
+#: A process that has told its end is waited for so long, in seconds.
+ENDING_SECONDS = 20.0
 
 
 class Standing(StrEnum):
@@ -280,6 +284,9 @@ class Triages:
 
     async def _locked(self) -> IO[str]:
         held = await asyncio.to_thread(lock.take, self._home)
+        patience = time.monotonic() + ENDING_SECONDS
+        while held is None and self._ending() and time.monotonic() < patience:
+            held = await asyncio.to_thread(lock.take, self._home)
         if held is None:
             status = self.status()
             which = "" if status is None else f" ({status.request.scope})"
@@ -288,6 +295,11 @@ class Triages:
                 "Wait for it, or stop it: neuroglass triage --stop",
             )
         return held
+
+    def _ending(self) -> bool:
+        """Whether the run that holds the lock has told its end: its process is leaving."""
+        stored = self._store.triage()
+        return stored is not None and stored.state is not TriageState.RUNNING
 
     def _last(self) -> StoredTriage | None:
         """The last run, but one that waits for a batch before one that is finished."""
