@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from engine.choices import Choices
 from engine.demo import demo_documents
 from engine.engine import Engine
+from engine.errors import MethodError, UsageError
 from engine.events import Scored
 from engine.explanation import Word
 from engine.neuron import NeuronId
@@ -29,7 +30,9 @@ from engine.senses.material import Material, directions
 from engine.senses.occlusion import REACH, Occlusion, occlude
 from engine.simulation import SimulationStatus
 from engine.subject import SubjectModel
+from engine.triage import Filter
 from tui.cli.root import cli
+from tui.triage_filter import parse
 
 #: One that has several senses in the shared scan.
 NEURON = NeuronId(1, 840)
@@ -209,12 +212,46 @@ async def test_the_senses_of_a_real_neuron(home: Path) -> None:
         kept = engine.store.explanation(number).explanation
         assert kept.rules is not None
         assert [one["share"] for one in kept.rules["senses"]] == pytest.approx(shares, abs=1e-3)
+        await check_board(engine, len(shares))
         again = await engine.senses(NEURON, "negative")
         assert again.side == "negative" and again.senses
         silent = await SenseSimulator().simulate(
             replace(kept, rules={"kind": "senses"}), senses.senses[0].excerpts[0].excerpt
         )
         assert silent.status is SimulationStatus.FAILED and "damaged" in silent.message
+
+
+async def check_board(engine: Engine, count: int) -> None:
+    """The leaderboard limits by senses, and by the tokens that neurons promote."""
+    triages = engine.triages()
+    for board in (triages.board(), triages.board()):  # the second reads what the first kept
+        board.refresh()
+        [row], _ = board.page(Filter(senses_low=2))
+        assert row.neuron == NEURON and row.senses == count
+        assert board.page(Filter(senses_high=1)) == ([], 0)
+        assert board.promoted is None
+        token = (await engine.effects(NEURON)).output.promoted[0][0]
+        only = Filter(promotes=token.decode("utf-8", "replace").upper())
+        with pytest.raises(MethodError):
+            board.page(only)
+        await triages.ready_for(board, only)
+        assert board.page(only)[1] == 1
+        assert board.page(Filter(promotes="no such token")) == ([], 0)
+        assert board.promoted is not None and engine.index is not None
+        width = engine.index.n_neurons
+        for neuron in (NEURON, NeuronId(5, 131), NeuronId(0, 0)):
+            effects = await engine.effects(neuron)
+            ids = board.promoted[neuron.layer * width + neuron.index]
+            promoted = [engine.index.vocabulary.token(int(i)) for i in ids]
+            assert promoted == [token for token, _ in effects.output.promoted]
+
+
+def test_filters_of_the_leaderboard_as_a_line() -> None:
+    assert parse("senses > 1 promotes=the") == Filter(senses_low=2, promotes="the")
+    assert parse("senses<=3 senses>=2") == Filter(senses_low=2, senses_high=3)
+    for nonsense in ("senses>some", "promotes>the"):
+        with pytest.raises(UsageError):
+            parse(nonsense)
 
 
 def run(*args: str) -> Result:
@@ -260,5 +297,7 @@ def test_a_language_model_explains_sense_by_sense(home: Path, loopback: Loopback
     assert step["requests"] == count
     saved = json.loads(run("show", str(NEURON), "--json").stdout)["explanations"]
     assert [one["text"] for one in saved] == [text]
+    ranked = run("leaderboard", "--min-senses", str(count), "--json")
+    assert [json.loads(line)["senses"] for line in ranked.stdout.splitlines()] == [count]
     refused = run("explain", str(NEURON), "--explainer", "patterns", "--by-sense")
     assert refused.exit_code == 2 and "sense by sense" in refused.output

@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from engine.triage import Filter
 
 #: What the box says while it is empty.
-HINT = "words, score>.5, active<1%, layer=3, by=NAME"
-_LIMIT = re.compile(r"(score|active|layer|by)(<=|>=|=|<|>)(\S+)")
+HINT = "words, score>.5, active<1%, layer=3, by=NAME, senses>1, promotes=TOKEN"
+_NAMES = "score|active|layer|by|senses|promotes"
+_LIMIT = re.compile(rf"({_NAMES})(<=|>=|=|<|>)(\S+)")
 _FIELDS = {"score": ("score_low", "score_high"), "active": ("active_low", "active_high")}
 
 
 def parse(text: str) -> Filter:
-    """Read a filter; limits are inclusive, whichever sign is used.
+    """Read a filter; limits are inclusive, whichever sign is used,
+    except those of whole numbers.
 
     Raises:
         UsageError: a limit that makes no sense.
@@ -27,7 +29,7 @@ def parse(text: str) -> Filter:
     changes: dict[str, Any] = {}
     words = []
     # "score > .5" means the same as "score>.5".
-    joined = re.sub(r"\b(score|active|layer|by)\s*(<=|>=|=|<|>)\s*", r"\1\2", text)
+    joined = re.sub(rf"\b({_NAMES})\s*(<=|>=|=|<|>)\s*", r"\1\2", text)
     for word in joined.split():
         match = _LIMIT.fullmatch(word)
         if match is None:
@@ -36,6 +38,15 @@ def parse(text: str) -> Filter:
         name, sign, value = match.groups()
         if name == "by" and sign == "=":
             changes["explainer"] = value
+        elif name == "promotes" and sign == "=":
+            changes["promotes"] = value
+        elif name == "senses" and value.isdecimal():
+            # Whole numbers: more than one is two or more.
+            count = int(value)
+            if sign in (">", ">=", "="):
+                changes["senses_low"] = count + (sign == ">")
+            if sign in ("<", "<=", "="):
+                changes["senses_high"] = count - (sign == "<")
         elif name == "layer" and sign == "=" and value.isdecimal():
             changes["layer"] = int(value)
         elif name in _FIELDS:

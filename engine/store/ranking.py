@@ -30,6 +30,29 @@ def scorings_since(db: sqlite3.Connection, model: str, scoring: int) -> list[tup
     return [tuple(row) for row in rows]
 
 
+def senses_since(
+    db: sqlite3.Connection, model: str, explanation: int
+) -> list[tuple[int, int, int, int]]:
+    """How many senses explanations with a greater row id tell apart.
+
+    Returns:
+        (explanation, layer, neuron index, number) of each that has any, by row id.
+    """
+    # Rules are long to read: only those are that have senses in them.
+    rows = db.execute(
+        "SELECT explanations.id, layer, neuron_index, "
+        "coalesce(json_array_length(rules, '$.senses'), 0) FROM explanations "
+        "JOIN neurons ON neurons.id = explanations.neuron_id "
+        "JOIN models ON models.id = neurons.model_id "
+        "WHERE explanations.id > ? AND models.hash = ? AND deleted_at IS NULL "
+        "AND rules IS NOT NULL AND json_valid(rules) "
+        "AND (explainer = 'senses' OR explanations.settings LIKE '%\"by_sense\"%') "
+        "ORDER BY explanations.id",
+        (explanation, model),
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in rows if row[3]]
+
+
 def scoring_counts(db: sqlite3.Connection, model: str) -> tuple[int, int, int]:
     """How many scorings a model has, the row id of the newest, and the sum of all row ids.
 

@@ -332,6 +332,10 @@ class Store:
         """See :func:`engine.store.ranking.scorings_since`."""
         return self._read(lambda db: ranking.scorings_since(db, model, scoring))
 
+    def senses_since(self, model: str, explanation: int = 0) -> list[tuple[int, int, int, int]]:
+        """See :func:`engine.store.ranking.senses_since`."""
+        return self._read(lambda db: ranking.senses_since(db, model, explanation))
+
     def scoring_counts(self, model: str) -> tuple[int, int, int]:
         """See :func:`engine.store.ranking.scoring_counts`."""
         return self._read(lambda db: ranking.scoring_counts(db, model))

@@ -1,9 +1,7 @@
 """The ranking of all explained neurons, and how scores lie by layer.
 
 The store gives narrow rows, and only those that are new since the last look; choosing,
-sorting and counting is arithmetic on columns.  Measures that a later version adds
-(promoted tokens, number of patterns) become further columns and limits of
-:class:`Filter`.
+sorting and counting is arithmetic on columns.
 """
 
 from __future__ import annotations
@@ -15,8 +13,10 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.errors import MethodError
 from engine.index import Index
 from engine.neuron import NeuronId
+from engine.promoted import named
 from engine.store import Store
 
 #: Bins of a layer's histogram: tenths from 0 to 1; what is below 0 is in the first.
@@ -44,6 +44,10 @@ class Filter:
         score_low, score_high: Neurons without a score are within no such limits.
         active_low, active_high: Share of the tokens at which the neuron fires, 0 to 1.
         explainer: By this explainer only; the best of each neuron is then its best.
+        senses_low, senses_high: Number of senses, of neurons whose senses were found in an
+            explanation that is kept; others are within no such limits.
+        promotes: A token among the ten that the neuron promotes most, whatever its case and
+            spaces; needs :meth:`engine.triage.Triages.ready_for`.
     """
 
     layer: int | None = None
@@ -53,6 +57,9 @@ class Filter:
     active_low: float | None = None
     active_high: float | None = None
     explainer: str = ""
+    senses_low: int | None = None
+    senses_high: int | None = None
+    promotes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,7 @@ class Row:
         fraction_active, maximum: Of the neuron.
         explanation: Row in the store.
         text: Untrusted.
+        senses: How many things make it fire; None if they were never looked for.
     """
 
     neuron: NeuronId
@@ -75,6 +83,7 @@ class Row:
     explanation: int
     explainer: str
     text: str
+    senses: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +120,10 @@ class Board:
         layers = [index.layer(layer) for layer in range(index.n_layers)]
         self._active = np.concatenate([columns.fraction_active for columns in layers])
         self._maximum = np.concatenate([columns.maximum for columns in layers])
+        self._senses: NDArray[np.int64] = np.zeros(len(self._active), dtype=np.int64)
+        self._sensed = 0
+        #: See :func:`engine.promoted.promoted_of_all`; None while nobody needs it.
+        self.promoted: NDArray[np.int32] | None = None
 
     def refresh(self) -> bool:
         """Read what is new; whether anything has changed."""
@@ -122,6 +135,7 @@ class Board:
         # Something was deleted, or brought back.
         if int(self._ints[:, 0].sum()) + sum(row[0] for row in rows) != counts[2]:
             self._ints, self._floats = self._ints[:0], self._floats[:0]
+            self._senses[:], self._sensed = 0, 0
             rows = self._store.scorings_since(self._index.model_id)
         width = self._index.n_neurons
         ints = [
@@ -132,6 +146,12 @@ class Board:
         self._ints = np.concatenate([self._ints, np.array(ints, np.int64).reshape(-1, 4)])
         self._floats = np.concatenate([self._floats, np.array(floats).reshape(-1, 2)])
         self._newest = int(self._ints[:, 0].max(initial=0))
+        for explanation, layer, index, count in self._store.senses_since(
+            self._index.model_id, self._sensed
+        ):
+            if layer * width + index < len(self._senses):
+                self._senses[layer * width + index] = count
+            self._sensed = explanation
         return True
 
     def page(
@@ -159,6 +179,7 @@ class Board:
                     explanation,
                     self._names[code],
                     texts.get(explanation, ""),
+                    int(self._senses[neuron]) or None,
                 )
             )
         return rows, len(chosen)
@@ -215,11 +236,19 @@ class Board:
         for values, low, high in (
             (self._floats[places, 0], only.score_low, only.score_high),
             (self._active[neurons], only.active_low, only.active_high),
+            (self._senses[neurons], only.senses_low, only.senses_high),
         ):
             if low is not None:
                 keep &= values >= low
             if high is not None:
                 keep &= values <= high
+        if only.senses_low is not None or only.senses_high is not None:
+            keep &= self._senses[neurons] > 0
+        if only.promotes:
+            if self.promoted is None:
+                raise MethodError("What the neurons promote has not been read yet.")
+            wanted = named(self._index.vocabulary, only.promotes)
+            keep &= np.isin(self.promoted[neurons], wanted).any(1)
         if only.text:
             found = self._store.explanations_with_words(only.text, self._index.model_id)
             if found is not None:

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import IO
 
+from engine import promoted
 from engine.assembly import identity
 from engine.choices import Choices
 from engine.errors import NeuroglassError, UsageError
@@ -21,7 +22,7 @@ from engine.store import IndexFacts, Store, StoredTriage, TriageState
 from engine.store.codec import digest
 from engine.triage import lock, process
 from engine.triage.batched import BatchSpending
-from engine.triage.board import Board
+from engine.triage.board import Board, Filter
 from engine.triage.events import TriageEvent
 from engine.triage.request import TriageRequest
 from engine.triage.run import Run
@@ -119,6 +120,27 @@ class Triages:
     def board(self) -> Board:
         """The ranking of all explained neurons; keep it, since it reads only what is new."""
         return Board(self._store, self._index)
+
+    async def ready_for(self, board: Board, only: Filter) -> None:
+        """Read what a filter needs beyond the board's own columns, once.
+
+        Raises:
+            ModelError: the subject model can't be loaded, or has changed since the scan.
+        """
+        if not only.promotes or board.promoted is not None:
+            return
+        index = self._index
+        neurons = index.n_layers * index.n_neurons
+        found = await asyncio.to_thread(promoted.load, self._home, index.model_id, neurons)
+        if found is None:
+            lab = await self._bench.lab(index)
+            found = await lab.run(
+                lambda subject, stop: promoted.promoted_of_all(
+                    subject, index.n_layers, index.n_neurons, stop
+                )
+            )
+            await asyncio.to_thread(promoted.keep, self._home, index.model_id, found)
+        board.promoted = found
 
     async def to_do(self, request: TriageRequest) -> tuple[int, int]:
         """How many neurons a request names, and how many of them are not explained alike.

@@ -25,6 +25,11 @@ _SHARE = click.FloatRange(0, 1)
 @click.option("--max-score", type=float, help="Scores up to here.")
 @click.option("--min-active", type=_SHARE, help="Share of tokens it fires at, from here; 0 to 1.")
 @click.option("--max-active", type=_SHARE, help="Share of tokens it fires at, up to here.")
+@click.option("--min-senses", type=click.IntRange(1), help="Senses, where known, from here.")
+@click.option("--max-senses", type=click.IntRange(1), help="Senses, where known, up to here.")
+@click.option(
+    "--promotes", default="", metavar="TOKEN", help="A token among the ten it promotes most."
+)
 @click.option("--explainer", default="", metavar="NAME", help="By this explainer only.")
 @click.option(
     "--sort", type=click.Choice(SORTS), default="best", show_default=True, help="The order."
@@ -42,6 +47,9 @@ def command(
     max_score: float | None,
     min_active: float | None,
     max_active: float | None,
+    min_senses: int | None,
+    max_senses: int | None,
+    promotes: str,
     explainer: str,
     sort: str,
     limit: int,
@@ -52,7 +60,8 @@ def command(
     """Rank explained neurons, each by its best explanation.
 
     The score is the correlation on top and random records; active is the share of tokens at
-    which the neuron fires. With --json, prints one line of JSON per neuron or layer.
+    which the neuron fires. The number of senses is known of neurons that were explained by
+    them, or --by-sense. With --json, prints one line of JSON per neuron or layer.
     """
 
     async def run() -> None:
@@ -63,9 +72,22 @@ def command(
             index = open_index(engine)
             if layer is not None:
                 index.check(NeuronId(layer, 0))
-            only = Filter(layer, text, min_score, max_score, min_active, max_active, explainer)
-            board = engine.triages().board()
+            only = Filter(
+                layer,
+                text,
+                min_score,
+                max_score,
+                min_active,
+                max_active,
+                explainer,
+                min_senses,
+                max_senses,
+                promotes,
+            )
+            triages = engine.triages()
+            board = triages.board()
             board.refresh()
+            await triages.ready_for(board, only)
             if layers:
                 for one in board.by_layer(only):
                     if as_json:
@@ -90,6 +112,7 @@ def _row_json(row: Row) -> dict[str, Any]:
         "coverage": output.number(row.coverage),
         "fraction_active": output.number(row.fraction_active),
         "maximum": output.number(row.maximum),
+        "senses": row.senses,
         "explanation_id": row.explanation,
         "explainer": row.explainer,
         "text": row.text,

@@ -103,6 +103,8 @@ class TriageScreen(Starter):
             pane = self._pane
             at = pane.current.neuron if self._moved and pane.current is not None else None
             try:
+                if self._board is not None and self._only is not None:
+                    await self._engine.triages().ready_for(self._board, self._only)
                 view = await asyncio.to_thread(self._read, pane.cursor)
             except NeuroglassError as error:
                 self.say(inert(str(error)), error=True)
