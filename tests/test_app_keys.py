@@ -118,9 +118,9 @@ def test_counts_and_keys_one_after_another() -> None:
 
 def test_keys_that_clash_are_told() -> None:
     keys = Keys([action("one", "a"), action("two", "a b"), action("three", "x")], [])
-    assert keys.conflicts == [("a b", "one", "two")]
+    assert keys.conflicts == [("ab", "one", "two")]
     keys = Keys([action("one", "a"), action("two", "b")], [], {"two": ("a",)})
-    assert keys.conflicts == [("a", "one", "two")]
+    assert keys.conflicts == [("a", "two", "one")]
     # A screen's own action takes the key of one that is everywhere.
     keys = Keys([action("own", "q")], [action("quit", "q", "ctrl+q")])
     assert keys.conflicts == []

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,6 +16,7 @@ from textual.command import CommandPalette
 from textual.widgets import Input
 
 from engine.errors import NeuroglassError
+from engine.glyphs import inert
 from tui.command_line import completer, run
 from tui.commands import ActionCommands
 from tui.jobs import Jobs
@@ -23,9 +24,11 @@ from tui.keymap import Keymap
 from tui.messages import EngineOpened, Problem
 from tui.places import PLACES
 from tui.ramps import EMBER, RAMPS
+from tui.remembering import Keeper
 from tui.screens.explorer import Explorer
 from tui.screens.frame import Frame
-from tui.session import Session
+from tui.session import Session, Sort
+from tui.settings import Settings
 from tui.theme import DARK, LIGHT, PLAIN, SHORT, THEMES, Palette, palette
 
 if TYPE_CHECKING:
@@ -65,6 +68,9 @@ class NeuroglassApp(App[object]):
         sources: tuple[str, ...] | None = None,
         scan: bool = True,
         theme: str | None = None,
+        settings: Settings | None = None,
+        problems: Sequence[str] = (),
+        restore: bool = False,
     ) -> None:
         colourless = "NO_COLOR" in os.environ
         super().__init__(driver_class=_driver(), ansi_color=True if colourless else None)
@@ -76,8 +82,12 @@ class NeuroglassApp(App[object]):
         self._factory = engine_factory
         self._model, self._sources, self._scan = model, sources, scan
         self.scanned_model = ""
-        self.session = Session()
-        self.keymap = Keymap()
+        self.settings = settings or Settings()
+        self._restore = restore
+        self.keeper = Keeper(self, problems)
+        order = Sort[self.settings.sort.upper()]
+        self.session = Session(group=self.settings.group, sort=order)
+        self.keymap = Keymap(self.settings.keymap)
         self.scan_text: list[Span] | None = None
         self._opening = False
         self._leaving = False
@@ -85,7 +95,14 @@ class NeuroglassApp(App[object]):
         for one in THEMES:
             self.register_theme(one)
         few = self.console.color_system in (None, "standard")
-        self.theme = theme or (PLAIN if colourless or few else DARK)
+        self.keeper.theme_named = theme is not None
+        chosen = theme or SHORT.get(self.settings.theme, self.settings.theme)
+        if chosen not in self.available_themes:
+            if chosen != "auto":
+                self.keeper.problems.append(f"theme: there is no theme {chosen!r}.")
+            chosen = DARK
+        self.theme = PLAIN if (colourless or few) and theme is None else chosen
+        self.keeper.theme = self.theme
         self.explorer = Explorer(self.session)
 
     @property
@@ -223,6 +240,8 @@ class NeuroglassApp(App[object]):
             return
         finally:
             self._opening = False
+        if self._restore:
+            await self.keeper.come_back(self.engine)
         self._tell(EngineOpened(self.engine))
         if self._scan and self._request() is not None:
             await self.toggle_scan()
@@ -262,8 +281,6 @@ class NeuroglassApp(App[object]):
 
     def waiting_text(self) -> tuple[str, ...]:
         """What an empty screen says, in three lines."""
-        from engine.glyphs import inert
-
         if not self.jobs.scanning:
             return ("Nothing has been scanned yet.", "S starts the scan.", "? shows all keys.")
         return (
@@ -290,6 +307,7 @@ class NeuroglassApp(App[object]):
     async def _leave(self) -> None:
         await self.jobs.close()
         if self.engine is not None:
+            await self.keeper.keep()
             await self.engine.close()
         if self._hung_up:
             # Everything is on disk, and there is no terminal left to restore.
@@ -341,6 +359,9 @@ def make_app(
     sources: tuple[str, ...] | None = None,
     scan: bool = True,
     theme: str | None = None,
+    settings: Settings | None = None,
+    problems: Sequence[str] = (),
+    restore: bool = False,
 ) -> NeuroglassApp:
     """Build the app.
 
@@ -348,6 +369,18 @@ def make_app(
         engine_factory: Opens the engine; called once, after the first paint.
         model, sources: What a scan reads; None: what the index was made of, else the demo.
         scan: Start a scan by itself when none was finished.
-        theme: A theme's name; None chooses by what the terminal can show.
+        theme: A theme's name; None chooses by the settings and what the terminal can show.
+        settings: What the config file says.
+        problems: What is wrong in it, told in the bottom line.
+        restore: Open where the app was left, and keep where it is left.
     """
-    return NeuroglassApp(engine_factory, model=model, sources=sources, scan=scan, theme=theme)
+    return NeuroglassApp(
+        engine_factory,
+        model=model,
+        sources=sources,
+        scan=scan,
+        theme=theme,
+        settings=settings,
+        problems=problems,
+        restore=restore,
+    )

@@ -105,8 +105,12 @@ async def _export(app: NeuroglassApp, frame: Frame, word: str) -> None:
     export = getattr(frame, "export", None)
     if export is None:
         frame.say("There is nothing to export on this screen.", error=True)
-    else:
+    elif word:
         await export(word)
+    else:
+        action = _find(frame, "export")
+        if action is not None:
+            await frame.perform(action)
 
 
 #: By what is typed. Actions need no entry: they are found by id and title.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from engine.errors import UsageError
 from tui.actions import Action
 
 _SHOWN = {
@@ -41,6 +42,62 @@ def shown(keys: str) -> str:
     return "".join(_SHOWN.get(key, key.replace("ctrl+", "^")) for key in keys.split(" "))
 
 
+_NAMES = {text: name for name, text in _SHOWN.items() if len(text) == 1 and text.isascii()}
+_NAMES |= {
+    "esc": "escape",
+    "pgup": "pageup",
+    "pgdn": "pagedown",
+    "#": "number_sign",
+    "+": "plus",
+    "-": "minus",
+    "=": "equals_sign",
+    "_": "underscore",
+    ";": "semicolon",
+    "!": "exclamation_mark",
+    "@": "at",
+    "$": "dollar_sign",
+    "%": "percent_sign",
+    "&": "ampersand",
+    "(": "left_parenthesis",
+    ")": "right_parenthesis",
+    "{": "left_curly_bracket",
+    "}": "right_curly_bracket",
+    "|": "vertical_line",
+    "~": "tilde",
+    "`": "grave_accent",
+    '"': "quotation_mark",
+    "\\": "backslash",
+}
+_KEYS = {
+    *_SHOWN,
+    *_NAMES.values(),
+    *("enter", "tab", "space", "backspace", "delete", "insert", "home", "end"),
+    *(f"f{number}" for number in range(1, 13)),
+}
+
+
+_HELD = {"ctrl", "alt", "shift"}
+
+
+def named(text: str) -> str:
+    """Keys as Textual names them, from what a person writes: ``[``, ``ctrl+n``, ``g t``.
+
+    Raises:
+        UsageError: there is no such key, or it is a digit, which begins a count.
+    """
+    return " ".join(_key(one) for one in text.split()) or _key(text)
+
+
+def _key(text: str) -> str:
+    *held, last = text.split("+") if len(text) > 1 else [text]
+    last = _NAMES.get(last, last)
+    if last.isdecimal():
+        raise UsageError(f"{text} is no key for an action:", "digits begin a count.")
+    if not (last in _KEYS or (len(last) == 1 and last.isalpha())) or not set(held) <= _HELD:
+        raise UsageError(f"There is no key {text!r}.", "Keys are such as n, [, ctrl+n, g t.")
+    return "+".join([*held, last])
+
+
 class Keys:
     """What the keys of one screen do.
 
@@ -64,7 +121,8 @@ class Keys:
         changed = changed or {}
         for rank in (list(own), list(everywhere)):
             before = dict(self._action)
-            for action in rank:
+            # What the user has chosen comes first: it keeps its key.
+            for action in sorted(rank, key=lambda one: one.id not in changed):
                 for keys in changed.get(action.id, action.keys):
                     self._bind(action, keys, before)
         for sequence, action in self._action.items():
@@ -75,7 +133,8 @@ class Keys:
     def _bind(self, action: Action, keys: str, outranked: dict[tuple[str, ...], Action]) -> None:
         sequence = tuple(keys.split(" "))
         self._keys.setdefault(action.id, [])
-        taken = self._action.get(sequence) or next(
+        exact = self._action.get(sequence)
+        taken = exact or next(
             (
                 other
                 for bound, other in self._action.items()
@@ -86,8 +145,8 @@ class Keys:
         if taken is None:
             self._action[sequence] = action
             self._keys[action.id].append(keys)
-        elif taken not in outranked.values() and taken is not action:
-            self.conflicts.append((keys, taken.id, action.id))
+        elif taken is not action and (exact is None or exact not in outranked.values()):
+            self.conflicts.append((shown(keys), taken.id, action.id))
 
     def action(self, sequence: tuple[str, ...]) -> Action | None:
         """What these keys mean, if anything."""

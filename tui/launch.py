@@ -24,11 +24,13 @@ def run_app(
     model: str | None = None,
     sources: tuple[str, ...] | None = None,
     source: str | None = None,
+    fresh: bool = False,
 ) -> int:
     """Run the app until the user leaves; returns the exit code.
 
     Args:
         source: A published dataset to browse instead of an index.
+        fresh: Don't open where the app was left.
 
     Raises:
         UsageError: the terminal can't show it.
@@ -38,7 +40,10 @@ def run_app(
             "The app needs a terminal that can move its cursor.",
             "Use the commands instead: neuroglass --help",
         )
-    for name, value in SETTINGS.items():
+    from tui.settings import load
+
+    settings, problems = load()
+    for name, value in {**SETTINGS, "TEXTUAL_FPS": str(settings.fps)}.items():
         os.environ.setdefault(name, value)
     # A thread that reads or explains gives way to the one that draws after so long.
     sys.setswitchinterval(0.001)
@@ -54,9 +59,18 @@ def run_app(
 
         return await (await asyncio.to_thread(load)).open(home, index=index, source=source)
 
-    app = make_app(open_engine, model=model, sources=sources, scan=index is None and source is None)
+    app = make_app(
+        open_engine,
+        model=model,
+        sources=sources,
+        scan=index is None and source is None,
+        settings=settings,
+        problems=problems,
+        restore=settings.restore and not fresh,
+    )
     # Over SSH every move of the mouse would be a packet; the terminal's own selection
     # works when the mouse is left alone.
     remote = "SSH_CONNECTION" in os.environ or "SSH_TTY" in os.environ
-    app.run(mouse=not remote)
+    mouse = not remote if settings.mouse == "auto" else bool(settings.mouse)
+    app.run(mouse=mouse)
     return app.return_code or 0

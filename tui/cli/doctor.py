@@ -87,6 +87,7 @@ def _findings(place: Place, model: str) -> Iterator[Finding]:
     yield from _guarded("store", lambda: _store(home))
     yield from _guarded("replies", lambda: _replies(home))
     yield from _guarded("keys", _keys)
+    yield from _guarded("config", _config)
     yield _terminal()
 
 
@@ -267,6 +268,19 @@ def _keys() -> Finding:
     if not told:
         return Finding("keys", "note", "none; only needed for language models of others", facts)
     return Finding("keys", "ok", ", ".join(told), facts)
+
+
+def _config() -> Finding:
+    from tui.settings import config_path, load
+
+    path = config_path()
+    problems = load()[1]
+    facts = {"path": str(path), "exists": path.exists(), "problems": problems}
+    if problems:
+        return Finding("config", "fail", "; ".join(problems), facts)
+    if not path.exists():
+        return Finding("config", "note", f"{path} is not there; the defaults hold", facts)
+    return Finding("config", "ok", str(path), facts)
 
 
 def _terminal() -> Finding:

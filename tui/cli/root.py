@@ -44,6 +44,7 @@ COMMANDS = {
     "replay": "tui.cli.replay",
     "report": "tui.cli.report",
     "export": "tui.cli.export",
+    "config": "tui.cli.config",
     "doctor": "tui.cli.doctor",
 }
 #: What shells report for a program that a signal ended.
@@ -118,8 +119,11 @@ def _forget_output() -> None:
     metavar="SOURCE",
     help="Text to scan if need be; may be repeated. Default: the index's, or the demo text.",
 )
+@click.option("--fresh", is_flag=True, help="Don't open where the app was left.")
 @click.pass_context
-def cli(ctx: click.Context, place: Place, model: str | None, sources: tuple[str, ...]) -> None:
+def cli(
+    ctx: click.Context, place: Place, model: str | None, sources: tuple[str, ...], fresh: bool
+) -> None:
     """Find out what the neurons of a language model do.
 
     Without a command, opens the app. On the first start it scans the demo model over
@@ -139,6 +143,7 @@ def cli(ctx: click.Context, place: Place, model: str | None, sources: tuple[str,
         model=model,
         sources=sources or None,
         source=place.source,
+        fresh=fresh,
     )
     if isinstance(status, int):
         ctx.exit(status)

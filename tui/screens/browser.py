@@ -1,12 +1,8 @@
-"""Looking: the panes of the explorer, how they are laid out, and moving among them."""
+"""Looking: the panes of the explorer, how they are laid out and drawn."""
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual.app import ComposeResult
@@ -19,7 +15,7 @@ from tui import session as sessions
 from tui.actions import EXPLORER, Action
 from tui.feed import Feed
 from tui.messages import Problem
-from tui.passages import PLAIN, Look, counts_of, passages_of
+from tui.passages import PLAIN, counts_of, passages_of
 from tui.screens.frame import Frame
 from tui.session import GROUPS, HELD_OUT, LayerView, NeuronView, Session
 from tui.widgets import status
@@ -27,14 +23,12 @@ from tui.widgets.explanation_panel import ExplanationPanel
 from tui.widgets.heatmap import Heatmap
 from tui.widgets.legend import GroupTabs, Legend
 from tui.widgets.neuron_list import NeuronList
-from tui.widgets.pane import Line, Pane, Span
+from tui.widgets.pane import Line, Span
 
 if TYPE_CHECKING:
     from engine.catalogue import Catalogue
 
 PANES = ("list", "heat", "panel")
-#: Explanations that finding in the list looks through.
-FOUND = 20_000
 
 
 class Browser(Frame):
@@ -118,6 +112,7 @@ class Browser(Frame):
         self._draw_neuron(keep_cursor=same)
         if first:
             self.draw_footer()
+            self._app.keeper.settled_in()
 
     def _blank(self, layer: LayerView, neuron: NeuronId, error: NeuroglassError | None) -> None:
         """A neuron that is being loaded, or could not be: nothing else's excerpts stay."""
@@ -295,134 +290,10 @@ class Browser(Frame):
             # In the same frame; a message would come one frame late.
             self.say("")
 
-    def action_open(self) -> None:
-        """From the list into the excerpts."""
-        self._focus("heat")
-
-    def action_neuron(self, by: int) -> None:
-        """Go to a neighbour in the list's order, so many rows away as the count says."""
-        index = self._list.neighbour(by * (self.take_count() or 1))
-        if index is not None:
-            self.choose(NeuronId(self.session.neuron.layer, index), step=True)
-
-    def action_history(self, by: int) -> None:
-        """Go back or forward through visited neurons."""
-        neuron = self.session.visited.go(by * (self.take_count() or 1))
-        if neuron is None:
-            self.say("This is the first one." if by < 0 else "This is the last one.")
-        elif self._index is not None and sessions.holds(self._index, neuron):
-            self._turn_to(neuron)
-        else:
-            self.say(f"{neuron} is not in this index.")
-
-    def action_mark_set(self, letter: str) -> None:
-        """Mark the neuron with a letter."""
-        if not letter.isalnum():
-            self.say("A mark is a letter or a digit.")
-            return
-        self.session.marks[letter] = self.session.neuron
-        self.say(f"{self.session.neuron} is marked {inert(letter)}.")
-
-    async def places_of(self, text: str, pane: Pane) -> Sequence[Any]:
-        engine, view = self.engine, self.layer_view
-        if pane is not self._list or engine is None or view is None or self._index is None:
-            return await super().places_of(text, pane)
-        # In the list what is found are explanations and notes, as in the library.
-        model = self._index.model_id
-        hits = await asyncio.to_thread(engine.store.search, text, FOUND, model=model)
-        layer = view.layer
-        found = {hit.neuron.index for hit in hits if hit.neuron.layer == layer}
-        return self._list.places_of(found, text)
-
-    def action_layer(self, by: int) -> None:
-        """Go to another layer, to the neuron of the same index."""
-        self._layer(by * (self.take_count() or 1))
-
     def _layer(self, by: int) -> None:
         if self._index is not None:
             self.choose(sessions.neuron_beside(self._index, self.session.neuron, by), step=True)
 
-    def action_random(self) -> None:
-        """Go to a random neuron."""
-        if self._index is not None:
-            layers = [n for n in range(self._index.n_layers) if self._index.present(n)]
-            layer = random.choice(layers)
-            self.choose(NeuronId(layer, random.choice(self._index.present(layer))))
-
-    def action_sort(self) -> None:
-        """Sort the list by the next column."""
-        self.sort_by(self.session.sort.next())
-
-    def sort_by(self, order: sessions.Sort) -> None:
-        """Sort the list."""
-        self.session.sort = order
-        self._sort_list()
-
-    def action_group(self, by: int) -> None:
-        """Show a neighbouring group, or the one that the count numbers."""
-        keys = [group.key for group in GROUPS]
-        count = self.take_count()
-        if count is None:
-            self.show_group(keys[(keys.index(self.session.group) + by) % len(keys)])
-        elif count <= len(keys):
-            self.show_group(keys[count - 1])
-        else:
-            self.say(f"There are {len(keys)} groups.")
-
-    def show_group(self, key: str) -> None:
-        """Show a group of excerpts."""
-        if key != self.session.group:
-            self.session.group = key
-            self._draw_excerpts()
-        if self.has_class("narrow"):
-            self._focus("heat")
-
-    def action_numbers(self) -> None:
-        """Show values in figures, or stop showing them."""
-        self._look(replace(self.look, numbers=not self.look.numbers))
-
-    def action_scale(self) -> None:
-        """Let colours reach to the neuron's extreme, or to each excerpt's own."""
-        look = replace(self.look, per_excerpt=not self.look.per_excerpt)
-        self._look(look, f"One scale per {'excerpt' if look.per_excerpt else 'neuron'}.")
-
-    def action_difference(self) -> None:
-        """Show real minus simulated, or both one above the other."""
-        look = replace(self.look, difference=not self.look.difference)
-        what = "Real minus simulated." if look.difference else "Real above simulated."
-        if not any(passage.expected is not None for passage in self._heatmap.passages):
-            what += " Held-out excerpts (8.) have both."
-        self._look(look, what)
-
-    def action_colours(self) -> None:
-        """Paint activations in the next set of colours."""
-        self._app.next_ramp()
-        self.say(f"Colours: {self._app.ramp}.")
-
-    def _look(self, look: Look, remark: str = "") -> None:
-        self.look = look
-        self._draw_excerpts(keep_cursor=True)
-        self.say(remark)
-
-    def action_worst(self) -> None:
-        """Show the held-out excerpt that was predicted worst."""
-        self.show_group(HELD_OUT)
+    def action_open(self) -> None:
+        """From the list into the excerpts."""
         self._focus("heat")
-        if self._heatmap.go_to_worst():
-            self.say("")
-        else:
-            self.say("Not scored yet: e explains and scores.")
-
-    def go_to(self, text: str) -> bool:
-        """Go to ``layer:neuron``, or a neuron of this layer. False, with a remark, if not."""
-        if not text or self._index is None:
-            return False
-        try:
-            layer = self.session.neuron.layer
-            neuron = NeuronId(layer, int(text)) if text.isdecimal() else NeuronId.parse(text)
-            self._index.check(neuron)
-        except NeuroglassError as error:
-            self._app.say(inert(str(error)), error=True)
-            return False
-        self._app.open_neuron(neuron)
-        return True

@@ -230,7 +230,7 @@ class Parts(Screen[None]):
             if answer is not None:
                 await self.take_answer(answer)
             return
-        if self.takes(event):
+        if self._passed_on(event) or self.takes(event):
             return
         waited = self._reader.pending
         found = self._reader.press(event.key, event.character)
@@ -242,6 +242,21 @@ class Parts(Screen[None]):
         self._reader.take_count()
         if waited or self._reader.pending:
             self._status.hint(self._pending())
+
+    def _passed_on(self, event: events.Key) -> bool:
+        """Give a key that came on its way here too early to whom it now belongs.
+
+        Keys that come in a burst are sent to what has the focus while the first of them
+        is still to open a help or another screen.
+        """
+        screen = self.app.screen
+        if screen is not self and isinstance(screen, Parts):
+            screen.post_message(events.Key(event.key, event.character))
+        elif self._help.has_class("open"):
+            self._help.on_key(event)
+        else:
+            return False
+        return True
 
     def _pending(self) -> list[Span] | None:
         """What was typed so far, and what can follow."""
