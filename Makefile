@@ -66,6 +66,7 @@ bench: $(DEV) ## Measure scan speed, key latency and scores on this machine
 	$(BIN)/python -m tests.bench.library --home $(BENCH_HOME)
 	$(BIN)/python -m tests.bench.scores --home $(BENCH_HOME)
 	$(BIN)/python -m tests.bench.crash --kills 20
+	$(BIN)/python -m tests.bench.publish
 
 clean: ## Remove the environment, builds and caches
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -13,9 +13,8 @@ model: a scanned index is enough to browse, explain, simulate and score.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from engine.estimate import Estimate
     from engine.experiments import Experiments
     from engine.exports import Exports
+    from engine.imports import Imported
     from engine.judgement import Judgement
     from engine.models.model import Capabilities
     from engine.neuron_map import NeuronMap, Quantity
@@ -127,23 +127,6 @@ class Engine:
         self._path = path
         return self.index
 
-    def covers(self, request: ScanRequest) -> bool:
-        """True if the open index is complete and was made by such a request.
-
-        Judged by names, without reading the text or the weights again: cheap enough to
-        ask at every start. A scan judges by content.
-        """
-        index = self.index
-        if index is None or not index.complete:
-            return False
-        settings, keep = index.manifest["settings"], asdict(request.keep)
-        return (
-            index.model_name == request.model
-            and index.sources == request.sources
-            and all(settings[name] == getattr(request, name) for name in ScanRequest.IDENTITY)
-            and settings["keep"] == keep
-        )
-
     def scan_to_do(
         self, model: str | None = None, sources: tuple[str, ...] | None = None
     ) -> ScanRequest | None:
@@ -160,7 +143,7 @@ class Engine:
         same = model in (None, index.model_name) and sources in (None, index.sources)
         if not same:
             request = ScanRequest(model=model or index.model_name, sources=sources or index.sources)
-            return None if self.covers(request) else request
+            return None if request.made(index) else request
         if index.complete or "-" in index.sources:  # standard input can't be read again
             return None
         settings = index.manifest["settings"]
@@ -354,20 +337,24 @@ class Engine:
         return Triages(self.home, self.store, index, self.index_facts(), self._workbench())
 
     def exports(self) -> Exports:
-        """Writing results of the open index's model as tables and folders; cheap.
-
-        Raises:
-            IndexFormatError: nothing has been scanned yet.
-        """
+        """Writing results of the open index's model; IndexFormatError without an index."""
         from engine.exports import Exports
 
         return Exports(self.store, self._require_index(), self.index_facts())
 
     def reports(self) -> Reports:
-        """Writing what is known of the open index's neurons as HTML files, as :meth:`exports`."""
+        """Writing HTML files about the open index's neurons, as :meth:`exports`."""
         from engine.reports import Reports
 
         return Reports(self.store, self._require_index(), self.effects)
+
+    async def import_results(
+        self, path: Path, progress: Callable[[int], None] | None = None
+    ) -> Imported:
+        """See :func:`engine.imports.import_results`; no index is needed."""
+        from engine.imports import import_results
+
+        return await import_results(self.store, self.home, path, progress)
 
     def _workbench(self) -> Workbench:
         if self._opened is None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from engine.errors import UsageError
 from engine.keep import Keep
+
+if TYPE_CHECKING:
+    from engine.index import Index
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,21 @@ class ScanRequest:
         if self.shard and not 1 <= self.shard[0] <= self.shard[1]:
             number, of = self.shard
             raise UsageError(f"There is no shard {number} of {of}.", "Count them from 1: 1/2, 2/2.")
+
+    def made(self, index: Index) -> bool:
+        """True if the index is complete and was made by such a request.
+
+        Judged by names, without reading the text or the weights again: cheap enough to
+        ask at every start. A scan judges by content.
+        """
+        settings = index.manifest["settings"]
+        return (
+            index.complete
+            and index.model_name == self.model
+            and index.sources == self.sources
+            and all(settings[name] == getattr(self, name) for name in self.IDENTITY)
+            and settings["keep"] == asdict(self.keep)
+        )
 
     def to_json(self) -> str:
         """One line of JSON, which :meth:`from_json` reads."""

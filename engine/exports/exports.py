@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from engine.errors import UsageError
@@ -13,6 +15,7 @@ from engine.exports.tables import COLUMNS, Rows, Table
 from engine.index import Index
 from engine.store import IndexFacts, Selection, Store
 from engine.store.codec import now
+from engine.store.connection import connect
 from engine.streams import in_thread
 
 #: By this file a folder is known as one that was written here.
@@ -115,6 +118,53 @@ class Exports:
 
         return await in_thread(write)
 
+    async def dataset(
+        self,
+        path: Path,
+        licence: str,
+        only: Selection | None = None,
+        *,
+        title: str = "",
+        records: bool = True,
+        notes: bool = False,
+    ) -> Exported:
+        """Write a dataset to publish; see :mod:`engine.exports.dataset`.
+
+        Args:
+            path: A new or empty folder, or one that was written here before.
+            licence: Under which it is published: an identifier as on the Hugging Face hub.
+            title: Empty for one by the model's name.
+            records: Every simulated record, with excerpts of the scanned text.
+            notes: Also stars, tags and notes.
+
+        Raises:
+            UsageError: no such layer or neuron, nothing that could be written, no licence.
+            FileError: it can't be written.
+        """
+        from engine.exports import dataset
+
+        chosen = self._checked(only)
+        about = dataset.Publication(
+            _licence(licence), title or f"Neurons of {dataset.public_name(self._index.model_name)}"
+        )
+        about = replace(about, records=records, notes=notes)
+
+        def write(stop: Callable[[], bool]) -> Exported:
+            rows = Rows(self._store, self._index, chosen)
+            if not rows.explained():
+                raise UsageError(
+                    "There is no explanation to publish.", "Explain some: neuroglass triage"
+                )
+            with files.folder(path, MARK) as folder:
+                # A connection of its own: one state of the store from the first line on.
+                with closing(connect(self._store.path, read_only=True)) as db:
+                    db.execute("BEGIN")
+                    counts = dataset.write(folder, db, self._index, rows, about, stop)
+                _cancelled(stop)
+            return Exported(path, counts)
+
+        return await in_thread(write)
+
     def _checked(self, only: Selection | None) -> Selection:
         from engine.neuron import NeuronId
 
@@ -128,3 +178,13 @@ def _cancelled(stop: Callable[[], bool]) -> None:
     """Leave without putting a half-written file in place; nobody waits for the error."""
     if stop():
         raise InterruptedError
+
+
+def _licence(name: str) -> str:
+    name = name.strip().lower()
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]{1,40}", name):
+        raise UsageError(
+            "Say under which licence it is published.",
+            "Name it as the Hugging Face hub does, such as cc-by-4.0, cc0-1.0 or mit.",
+        )
+    return name

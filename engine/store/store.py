@@ -26,7 +26,7 @@ from engine.store.connection import (
     transaction,
     translate,
 )
-from engine.store.imports import Added, Source
+from engine.store.imports import Added, Source, StoredImport
 from engine.store.kinds import (
     Annotation,
     Counts,
@@ -351,6 +351,10 @@ class Store:
     def explanations_with_words(self, text: str, model: str) -> set[int] | None:
         """Row ids of explanations in which every word begins a word; None: no word given."""
         return self._read(lambda db: ranking.with_words(db, text, model))
+
+    def imports(self) -> list[StoredImport]:
+        """Where imported results came from, the latest import first."""
+        return self._read(imports.listed)
 
     def read(self, unit: Callable[[sqlite3.Connection], T]) -> T:
         """A read of one's own, such as those of :mod:`engine.store.selecting`."""

@@ -38,6 +38,24 @@ TABLES = ("explanations", "neurons", "records", "excerpts")
     help="File, or folder for openai and neuronpedia. Default: standard output.",
 )
 @click.option(
+    "--dataset",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write a dataset to publish into this folder instead.",
+)
+@click.option(
+    "--licence",
+    "--license",
+    metavar="ID",
+    default="",
+    help="--dataset: under which licence, such as cc-by-4.0.",
+)
+@click.option("--title", default="", help="--dataset: what its card is headed.")
+@click.option(
+    "--no-records", is_flag=True, help="--dataset: leave out simulated records and their text."
+)
+@click.option("--notes", is_flag=True, help="--dataset: your stars, tags and notes, too.")
+@click.option(
     "--what",
     type=click.Choice(TABLES),
     default="explanations",
@@ -64,6 +82,11 @@ def command(
     place: Place,
     how: str | None,
     path: Path,
+    dataset: Path | None,
+    licence: str,
+    title: str,
+    no_records: bool,
+    notes: bool,
     what: str,
     weights: bool,
     model_id: str,
@@ -84,6 +107,9 @@ def command(
     simulations, and one of its tokens by mean activation; with --weights, which loads the
     model, related tokens and neurons. It takes --layer and --neuron alone.
 
+    --dataset writes a folder to publish: lines of JSON with a card, for the datasets library and
+    the Hugging Face hub, checksums, and a database for Datasette; `neuroglass import` reads it.
+
     neuronpedia writes a folder in the form of its bulk data, which has no place for scores.
     """
 
@@ -97,6 +123,12 @@ def command(
                 )
                 return
             exports = engine.exports()
+            if dataset is not None:
+                done = await exports.dataset(
+                    dataset, licence, only, title=title, records=not no_records, notes=notes
+                )
+                _tell(done, as_json)
+                return
             done = await _write(exports, how, path, what, only, model_id, set_id, creator_id)
             _tell(done, as_json)
 

@@ -44,6 +44,7 @@ COMMANDS = {
     "replay": "tui.cli.replay",
     "report": "tui.cli.report",
     "export": "tui.cli.export",
+    "import": "tui.cli.import_",
     "config": "tui.cli.config",
     "doctor": "tui.cli.doctor",
 }
