@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from engine.events import ScanProgress as ScanProgress
     from engine.events import Scored as Scored
     from engine.explanation import Explanation as Explanation
+    from engine.exports import Exports as Exports
+    from engine.imports import Imported as Imported
     from engine.index import Index as Index
     from engine.keep import Keep as Keep
     from engine.models.faults import LanguageModelError as LanguageModelError
@@ -36,10 +38,12 @@ if TYPE_CHECKING:
     from engine.records import ActivationRecord as ActivationRecord
     from engine.records import Excerpt as Excerpt
     from engine.records import Group as Group
+    from engine.reports import Reports as Reports
     from engine.scan_request import ScanRequest as ScanRequest
     from engine.score import Score as Score
     from engine.score import ScoreCard as ScoreCard
     from engine.simulation import Simulation as Simulation
+    from engine.store import Selection as Selection
     from engine.store import Store as Store
     from engine.triage import Board as Board
     from engine.triage import Filter as Filter
@@ -88,6 +92,10 @@ _PUBLIC = {
     "Board": "engine.triage",
     "Filter": "engine.triage",
     "Sorting": "engine.triage",
+    "Selection": "engine.store",
+    "Exports": "engine.exports",
+    "Imported": "engine.imports",
+    "Reports": "engine.reports",
     "NeuroglassError": "engine.errors",
     "LanguageModelError": "engine.models.faults",
 }
