@@ -157,6 +157,7 @@ async def test_what_has_no_value_is_null_and_never_zero(store: Store) -> None:
     assert score.message == "why"
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.floats(width=32, allow_nan=True), max_size=20))
 def test_floats_survive_as_readable_text(values: list[float]) -> None:
     given_ = np.array(values, np.float32)
