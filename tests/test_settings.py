@@ -127,7 +127,7 @@ async def test_own_keys_and_choices_hold_and_a_problem_is_told(home: Path, confi
         assert "gh keys" in screen_text(app)
         await pilot.press("question_mark")
         await pilot.press("g", "h")
-        await until(pilot, lambda: "any key closes" in screen_text(app))
+        await until(pilot, lambda: "Keys of this screen" in screen_text(app))
 
 
 # ------------------------------------------------------------------ where the user was
