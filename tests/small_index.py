@@ -74,6 +74,21 @@ def _cut(source: Path, folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
 
 
+def in_float64(folder: Path, model: str = "demo") -> Path:
+    """A copy as if it had been scanned in float64.
+
+    What is then computed with the model has so many digits that no picture depends on the
+    last bit of a matrix product.
+    """
+    shutil.copytree(FOLDER, folder)
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["settings"]["dtype"] = "float64"
+    manifest["model"]["name"] = model
+    path.write_text(json.dumps(manifest))
+    return folder
+
+
 if __name__ == "__main__":
     make(FOLDER)
     size = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file())

@@ -14,7 +14,7 @@ import pytest
 from pytest_textual_snapshot import SVGImageExtension
 from syrupy.assertion import SnapshotAssertion
 
-from tests.small_index import FOLDER
+from tests.small_index import in_float64
 from tui.replay.player import fresh_home, play
 from tui.replay.script import Size, read_script
 
@@ -27,7 +27,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("path", "size"), CASES)
-def test_session(path: Path, size: Size, snapshot: SnapshotAssertion) -> None:
+def test_session(path: Path, size: Size, snapshot: SnapshotAssertion, tmp_path: Path) -> None:
     script = read_script(path)
     pictures = snapshot.use_extension(SVGImageExtension)
     taken = []
@@ -36,6 +36,6 @@ def test_session(path: Path, size: Size, snapshot: SnapshotAssertion) -> None:
         taken.append(name)
         assert pictures(name=name) == svg
 
-    with fresh_home(FOLDER, script.prepare) as home:
+    with fresh_home(in_float64(tmp_path / "index"), script.prepare) as home:
         asyncio.run(play(script, home, size, camera))
     assert taken == [step.picture for step in script.steps if step.picture]

@@ -5,8 +5,6 @@ So many digits that no picture depends on the last bit of a matrix product.
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,7 @@ from textual.events import Paste
 from textual.pilot import Pilot
 from ui_player import WIDE, Play, settled
 
-from tests.small_index import FOLDER
+from tests.small_index import in_float64
 
 TEXT = (
     "It was the best of times, it was the worst of times, it was the age of wisdom, it was "
@@ -25,17 +23,7 @@ TEXT = (
 @pytest.fixture
 def index(tmp_path: Path) -> Path:
     """The small index, as if it had been scanned in float64."""
-    return _index(tmp_path / "index")
-
-
-def _index(folder: Path, model: str = "demo") -> Path:
-    shutil.copytree(FOLDER, folder)
-    path = folder / "manifest.json"
-    manifest = json.loads(path.read_text())
-    manifest["settings"]["dtype"] = "float64"
-    manifest["model"]["name"] = model
-    path.write_text(json.dumps(manifest))
-    return folder
+    return in_float64(tmp_path / "index")
 
 
 async def paste(pilot: Pilot[object], text: str) -> None:
@@ -57,7 +45,7 @@ async def test_effects(play: Play, size: tuple[int, int], index: Path, tmp_path:
         await shoot("4 similar neurons")
         await pilot.press("enter")
         await shoot("5 opened")
-    gone = _index(tmp_path / "gone", "./gpt2")
+    gone = in_float64(tmp_path / "gone", "./gpt2")
     async with play(size, index=gone) as (pilot, shoot):
         await pilot.press("f")
         await shoot("6 no model")
@@ -85,7 +73,7 @@ async def test_prompt_lab(play: Play, size: tuple[int, int], index: Path, tmp_pa
         await shoot("7 too long")
         await pilot.press("tab", "s")
         await shoot("8 no room to steer")
-    gone = _index(tmp_path / "gone", "./gpt2")
+    gone = in_float64(tmp_path / "gone", "./gpt2")
     async with play(size, index=gone) as (pilot, shoot):
         await pilot.press("i")
         await paste(pilot, "Hello")

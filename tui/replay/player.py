@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import random
 import shlex
 import tempfile
@@ -91,13 +92,15 @@ def _quietly(run: Callable[[], object]) -> None:
 
 def session_app(home: Path, theme: str, app_class: type[A]) -> A:
     """The app as a session sees it: nothing of the user's settings, no scan by itself."""
+    from tui.theme import DARK
 
     async def open_engine() -> Engine:
         from engine.engine import Engine
 
         return await Engine.open(home)
 
-    return app_class(open_engine, scan=False, theme=theme or None)
+    # A theme by name: otherwise it would depend on what this terminal can show.
+    return app_class(open_engine, scan=False, theme=theme or DARK)
 
 
 async def play(script: Script, home: Path, size: Size, camera: Camera) -> None:
@@ -108,6 +111,7 @@ async def play(script: Script, home: Path, size: Size, camera: Camera) -> None:
     """
     from tui.app import NeuroglassApp
 
+    os.environ.pop("NO_COLOR", None)  # pictures have colours wherever they are taken
     app = session_app(home, script.theme, NeuroglassApp)
     async with app.run_test(size=(size.width, size.height)) as pilot:
         try:
