@@ -23,7 +23,7 @@ from engine.catalogue import Catalogue, index_of
 from engine.choices import Choices
 from engine.errors import UsageError
 from engine.events import PipelineEvent, ScanEvent, ScanPublished
-from engine.explanation import Explanation, Side
+from engine.explanation import Explanation, Preparing, Side
 from engine.index import MANIFEST, Index
 from engine.keep import Keep
 from engine.neuron import NeuronId
@@ -261,7 +261,16 @@ class Engine:
             ModelError: the subject model can't be loaded, or has changed since the scan.
             MethodError: the neuron never fires in the explain fold.
         """
-        return await self._workbench().find_senses(self._require_index(), neuron, side)
+        async with aclosing(self.finding_senses(neuron, side)) as steps:
+            found = [step async for step in steps][-1]
+        assert not isinstance(found, Preparing)
+        return found
+
+    def finding_senses(
+        self, neuron: NeuronId, side: Side = "positive"
+    ) -> AsyncGenerator[Preparing | Senses, None]:
+        """Stream how far :meth:`senses` is, then what it found; raises the same."""
+        return self._workbench().finding_senses(self._require_index(), neuron, side)
 
     # -- what the weights say
 

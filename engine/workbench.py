@@ -17,13 +17,14 @@ from engine.catalogue import Catalogue
 from engine.choices import Choices
 from engine.estimate import Estimate, estimate_run, prepare_estimate
 from engine.events import PipelineEvent
-from engine.explanation import Evidence, Explanation, Side
+from engine.explanation import Evidence, Explanation, Preparing, Side
 from engine.index import Index
 from engine.neuron import NeuronId
 from engine.pipeline import explain_and_score, score_explanation
 from engine.sides import means_of, record_of
 from engine.spending import Spending
 from engine.splits import split_records
+from engine.streams import closing
 
 if TYPE_CHECKING:
     from engine.experiments import Experiments
@@ -179,15 +180,20 @@ class Workbench:
             self._senses = SenseReader(patterns)
         return self._senses
 
-    async def find_senses(self, index: Index, neuron: NeuronId, side: Side) -> Senses:
-        """See :meth:`engine.engine.Engine.senses`."""
+    async def finding_senses(
+        self, index: Index, neuron: NeuronId, side: Side
+    ) -> AsyncGenerator[Preparing | Senses, None]:
+        """See :meth:`engine.engine.Engine.finding_senses`."""
         record = record_of(await asyncio.to_thread(index.neuron, neuron), side)
         means = means_of(index.token_means(neuron), side)
         splits = split_records(record)
         evidence = Evidence(
             neuron, splits.train, splits.others, means, record.statistics, side=side
         )
-        return await (await self.senses(index)).find(evidence)
+        reader = await self.senses(index)
+        async with closing(reader.finding(evidence)) as steps:
+            async for step in steps:
+                yield step
 
     async def close(self) -> None:
         """Let go of everything."""

@@ -29,6 +29,7 @@ WAY = {
     "triage": ("g", "t"),
     "lab": ("g", "p", "x", "tab"),
     "effects": ("g", "f"),
+    "senses": ("g", "s"),
     "compare": ("v",),
     "choices": ("c",),
 }

@@ -21,15 +21,27 @@ from engine.effects import Effects
 from engine.engine import Engine
 from engine.events import PipelineEvent, ScanEvent, ScanFailed, ScanPublished
 from engine.experiments import Experiments
-from engine.explanation import Word
+from engine.explanation import Preparing, Side, Word
 from engine.neuron import NeuronId
 from engine.paths import write_pointer
 from engine.scan_request import ScanRequest
+from engine.senses.model import Senses
 from tests.small_index import FOLDER
 from tui.app import make_app
 
 SIZES = [(120, 40), (80, 24)]
-BUSY = {"open", "read", "explain", "estimate", "effects", "prompt", "firing", "ablate", "steer"}
+BUSY = {
+    "open",
+    "read",
+    "explain",
+    "estimate",
+    "effects",
+    "senses",
+    "prompt",
+    "firing",
+    "ablate",
+    "steer",
+}
 BUSY |= {"triage", "triage-reckon", "triage-start", "map", "library"}
 BUSY |= {f"library-{what}" for what in ("limits", "compare", "write", "open")}
 WIDE = pytest.mark.parametrize("size", SIZES, ids=["120x40", "80x24"])
@@ -52,6 +64,16 @@ class PacedEngine(Engine):
         if self.loading:
             await asyncio.Event().wait()
         return await super().effects(neuron, count)
+
+    async def finding_senses(
+        self, neuron: NeuronId, side: Side = "positive"
+    ) -> AsyncGenerator[Preparing | Senses, None]:
+        if self.loading:
+            yield Preparing(f"reading the explain text up to layer {neuron.layer}", 0.4)
+            await asyncio.Event().wait()
+        async with aclosing(super().finding_senses(neuron, side)) as steps:
+            async for step in steps:
+                yield step
 
     async def experiments(self) -> Experiments:
         if self.loading:
@@ -142,7 +164,7 @@ async def settled(pilot: Pilot[object]) -> None:
         paced = engine is not None and engine.words is not None
         busy = names & (BUSY - {"explain"} if paced else BUSY)
         if engine is not None and engine.loading:
-            busy -= {"effects", "prompt", "read"}
+            busy -= {"effects", "senses", "prompt", "read"}
         quiet = 0 if busy else quiet + 1
         if quiet >= 12:
             return

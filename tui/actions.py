@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 EXPLORER, LIBRARY, TRIAGE, MAP = "explorer", "library", "triage", "map"
 LAB, EFFECTS, COMPARE, CHOICES = "lab", "effects", "compare", "choices"
+SENSES = "senses"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,11 @@ def _move(direction: str, keys: tuple[str, ...], description: str) -> Action:
 
 _GO, _NEURON, _EXCERPTS, _EXPLAIN, _APP = "Go", "Neurons", "Excerpts", "Explanations", "Program"
 _TRIAGE, _LAB, _EFFECTS, _CHOICES = "Triage", "Prompt lab", "Effects", "Choices"
-_LIBRARY, _MAP, _VIEW = "Library", "Neuron map", "View"
+_LIBRARY, _MAP, _VIEW, _SENSES = "Library", "Neuron map", "View", "Senses"
 #: Screens that are gone back from.
-_BELOW = (LIBRARY, MAP, TRIAGE, LAB, EFFECTS, COMPARE, CHOICES)
-_FINDS = (EXPLORER, LAB, EFFECTS, COMPARE)
-_PANES = (EXPLORER, LAB, EFFECTS, COMPARE, CHOICES)
+_BELOW = (LIBRARY, MAP, TRIAGE, LAB, EFFECTS, SENSES, COMPARE, CHOICES)
+_FINDS = (EXPLORER, LAB, EFFECTS, SENSES, COMPARE)
+_PANES = (EXPLORER, LAB, EFFECTS, SENSES, COMPARE, CHOICES)
 
 ACTIONS: tuple[Action, ...] = (
     # -- the explorer
@@ -172,9 +173,11 @@ ACTIONS: tuple[Action, ...] = (
     Action("lab.seed", ("r",), "seed", "Steer with other dice", _LAB, (LAB,), footer=True),
     Action("lab.open", ("o",), "explorer", "Open the neuron in the explorer", _LAB, (LAB,),
            footer=True),
-    # -- effects, comparing, choosing
+    # -- effects, senses, comparing, choosing
     Action("effects.follow", ("f",), "follow", "Effects of the neuron under the cursor", _EFFECTS,
            (EFFECTS,), footer=True),
+    Action("senses.side", ("s",), "other side", "Senses of the other side of zero", _SENSES,
+           (SENSES,), footer=True),
     Action("choices.save", ("s",), "save", "Take these choices and remember them", _CHOICES,
            (CHOICES,), footer=True),
     # -- moving
@@ -208,6 +211,8 @@ ACTIONS: tuple[Action, ...] = (
            run=("go", LAB), footer=True, needs="model"),
     Action("go.effects", ("g f", "f"), "effects", "Effects: what it reads and writes", _GO,
            run=("go", EFFECTS), footer=True, needs="model"),
+    Action("go.senses", ("g s",), "senses", "Senses: the several things it fires on", _GO,
+           run=("go", SENSES), needs="model"),
     Action("mark.jump", ("apostrophe",), "mark", "Go to a marked neuron: ' and its letter", _GO,
            needs="neuron", takes="and a letter goes to"),
     Action("back", ("escape", "q", "ctrl+c"), "back", "Back to where you came from", _GO,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.catalogue import Catalogue
     from engine.records import ActivationRecord
     from engine.score import ScoredRecord
+    from engine.senses.model import Sense
     from engine.store import StoredSimulation
     from engine.vocabulary import Vocabulary
     from tui.session import NeuronView, Result
@@ -59,6 +60,7 @@ class Passage:
         correlation, role, failure: Of the held-out record.
         fold: Which half of the text it is of; empty outside an index.
         token_ids: Of the model's vocabulary, one per token; empty if they are not known.
+        marked: Tokens to underline, the one it is about last; empty for the strongest.
     """
 
     window: int
@@ -73,9 +75,12 @@ class Passage:
     failure: str = ""
     fold: str = ""
     token_ids: tuple[int, ...] = ()
+    marked: tuple[int, ...] = ()
 
     def peak(self, *, negative: bool = False) -> int:
-        """Position of the strongest token."""
+        """Position of the strongest token, or of the one it is about."""
+        if self.marked:
+            return self.marked[-1]
         import numpy as np
 
         if np.isnan(self.values).all():
@@ -95,6 +100,22 @@ def from_record(record: ActivationRecord) -> Passage:
         fold=str(excerpt.fold),
         token_ids=tuple(excerpt.token_ids.tolist()),
     )
+
+
+def of_sense(sense: Sense, *, negative: bool) -> list[Passage]:
+    """The excerpts of one sense, with the tokens that it needs marked.
+
+    Args:
+        negative: The sense is of values below zero, which it has without their sign.
+    """
+    return [
+        replace(
+            from_record(record),
+            values=-record.activations if negative else record.activations,
+            marked=sense.needed(number),
+        )
+        for number, record in enumerate(sense.excerpts)
+    ]
 
 
 def from_scored(record: ScoredRecord) -> Passage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tui.actions import EFFECTS, LAB, LIBRARY, MAP, TRIAGE
+from tui.actions import EFFECTS, LAB, LIBRARY, MAP, SENSES, TRIAGE
 
 if TYPE_CHECKING:
     from tui.app import NeuroglassApp
@@ -33,6 +33,13 @@ def _effects(app: NeuroglassApp) -> Frame:
     return EffectsScreen(app.engine, app.session.neuron)
 
 
+def _senses(app: NeuroglassApp) -> Frame:
+    from tui.screens.senses import SensesScreen
+
+    assert app.engine is not None
+    return SensesScreen(app.engine, app.session.neuron)
+
+
 def _library(app: NeuroglassApp) -> Frame:
     from tui.screens.library import LibraryScreen
 
@@ -54,4 +61,5 @@ PLACES: dict[str, Callable[[NeuroglassApp], Frame]] = {
     TRIAGE: _triage,
     LAB: _lab,
     EFFECTS: _effects,
+    SENSES: _senses,
 }

@@ -19,6 +19,7 @@ from engine.patterns.model import ENTRIES, NAME, Patterns
 from engine.patterns.reader import PatternReader
 from engine.patterns.reading import TOKENS
 from engine.patterns.saying import sentence
+from engine.progress import with_progress
 from engine.records import Excerpt
 from engine.sentence import seen_joins
 from engine.simulation import Scale, Simulation, SimulationStatus
@@ -50,7 +51,10 @@ class PatternExplainer:
         """
         started = time.perf_counter()
         learned: Learned | None = None
-        async with closing(self._learn(evidence)) as pieces:
+        learning = with_progress(
+            lambda tell: self._reader.learn(evidence.neuron, evidence.side, tell)
+        )
+        async with closing(learning) as pieces:
             async for piece in pieces:
                 if isinstance(piece, Preparing):
                     yield piece
@@ -78,24 +82,6 @@ class PatternExplainer:
             seconds=time.perf_counter() - started,
             side=evidence.side,
         )
-
-    async def _learn(self, evidence: Evidence) -> AsyncIterator[Preparing | Learned]:
-        """Learn in the reader's own thread, and hear from it how far it is."""
-        loop = asyncio.get_running_loop()
-        heard: asyncio.Queue[Preparing | None] = asyncio.Queue()
-
-        def tell(what: str, share: float) -> None:
-            loop.call_soon_threadsafe(heard.put_nowait, Preparing(what, share))
-
-        task = asyncio.create_task(self._reader.learn(evidence.neuron, evidence.side, tell))
-        task.add_done_callback(lambda _task: heard.put_nowait(None))
-        try:
-            while (piece := await heard.get()) is not None:
-                yield piece
-            yield await task
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
 
 class PatternSimulator:

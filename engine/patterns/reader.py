@@ -24,6 +24,7 @@ from engine.patterns.reading import (
     layers_held,
     read_layers,
 )
+from engine.progress import Progress
 from engine.subject import SubjectModel
 
 #: Neurons fitted together: more take memory, fewer take time.
@@ -33,8 +34,6 @@ READY = 256
 
 Stop = Callable[[], bool]
 T = TypeVar("T")
-#: Takes what is being done, for people, and the share of it that is done, 0 to 1.
-Progress = Callable[[str, float], None]
 
 
 def _silent(_what: str, _share: float) -> None:

@@ -53,7 +53,7 @@ class SenseExplainer:
         """
         started = time.perf_counter()
         senses: Senses | None = None
-        async with closing(_found(self._reader, evidence)) as found:
+        async with closing(self._reader.finding(evidence)) as found:
             async for step in found:
                 if isinstance(step, Preparing):
                     yield step
@@ -134,7 +134,7 @@ class BySense:
         """
         started = time.perf_counter()
         senses: Senses | None = None
-        async with closing(_found(self._reader, evidence)) as found:
+        async with closing(self._reader.finding(evidence)) as found:
             async for step in found:
                 if isinstance(step, Preparing):
                     yield step
@@ -185,25 +185,6 @@ class BySense:
         ]
         read, wrote, requests = (sum(column) for column in zip(*needs, strict=True))
         return read, wrote, requests
-
-
-async def _found(reader: SenseReader, evidence: Evidence) -> AsyncIterator[Preparing | Senses]:
-    """Find the senses in the reader's own thread, and hear from it how far it is."""
-    loop = asyncio.get_running_loop()
-    heard: asyncio.Queue[Preparing | None] = asyncio.Queue()
-
-    def tell(what: str, share: float) -> None:
-        loop.call_soon_threadsafe(heard.put_nowait, Preparing(what, share))
-
-    task = asyncio.create_task(reader.find(evidence, tell))
-    task.add_done_callback(lambda _task: heard.put_nowait(None))
-    try:
-        while (piece := await heard.get()) is not None:
-            yield piece
-        yield await task
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def evidence_of_sense(evidence: Evidence, sense: Sense) -> Evidence:

@@ -16,6 +16,7 @@ from engine.patterns.groups import Pattern
 from engine.patterns.model import Patterns
 from engine.records import ActivationRecord
 from engine.senses.grouping import HeldOut
+from engine.senses.wording import MATTERS
 
 NAME = "senses"
 
@@ -44,6 +45,15 @@ class Sense:
     foreign: tuple[NDArray[np.bool_], ...]
     needs: tuple[float, float, float]
     patterns: tuple[Pattern, ...]
+
+    def needed(self, number: int) -> tuple[int, ...]:
+        """Tokens of an excerpt: its strongest, and the one before if this sense needs it.
+
+        Args:
+            number: Of the excerpt, from zero.
+        """
+        place = self.places[number]
+        return (place - 1, place) if place and self.needs[1] >= MATTERS else (place,)
 
     def to_json(self) -> dict[str, Any]:
         """JSON values, without the excerpts' text."""
@@ -75,6 +85,11 @@ class Senses:
     senses: tuple[Sense, ...]
     whole: Patterns
     held_out: tuple[HeldOut, ...]
+
+    @property
+    def chosen(self) -> HeldOut | None:
+        """How well so many senses predict documents left out; None if that wasn't tried."""
+        return next((row for row in self.held_out if row.groups == len(self.senses)), None)
 
     @property
     def text(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from engine.anatomy import readings
 from engine.errors import MethodError
-from engine.explanation import Evidence, Side
+from engine.explanation import Evidence, Preparing, Side
 from engine.lab import go_on
 from engine.neuron import NeuronId
 from engine.patterns.groups import group
 from engine.patterns.model import Patterns
-from engine.patterns.reader import PatternReader, Progress, Stop
+from engine.patterns.reader import PatternReader, Stop
 from engine.patterns.reading import Reading, Text, embeddings, last_activations
+from engine.progress import Progress, with_progress
 from engine.records import ActivationRecord, Excerpt
 from engine.senses.grouping import Grouping, find_groups, firings_of
 from engine.senses.material import Floats, Material, directions
@@ -71,6 +72,7 @@ class SenseReader:
         if known is not None:
             return known
         learned = await self.patterns.learn(neuron, evidence.side, tell)
+        tell("telling its senses apart", 0.0)
         senses = await self.patterns.run(
             neuron.layer,
             lambda subject, stop, text, reading: self._find(
@@ -81,6 +83,10 @@ class SenseReader:
         while len(self._found) > REMEMBERED:
             self._found.popitem(last=False)
         return senses
+
+    def finding(self, evidence: Evidence) -> AsyncIterator[Preparing | Senses]:
+        """Stream how far :meth:`find` is, then what it found; raises the same."""
+        return with_progress(lambda tell: self.find(evidence, tell))
 
     def _find(
         self,

@@ -358,7 +358,8 @@ class Heatmap(Pane, can_focus=True):
             style = palette.level(level if level != MISSING else 0)
             if level in (0, MISSING) and block.cells[token].kind is not Kind.TEXT:
                 style = palette.faint
-            if token == block.peak and level:
+            marked = block.passage.marked
+            if token in marked or (token == block.peak and level):
                 style = style + _PEAK
             if number_ == self.block and token == self.token and self.has_focus:
                 style = palette.cursor
