@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from test_sessions_lab import _index
 from textual.pilot import Pilot
 from ui_player import SIZES, Play, Shoot, settled
+
+from tests.small_index import in_float64
 
 
 async def shoot_all(pilot: Pilot[object], shoot: Shoot, name: str, *more: tuple[int, int]) -> None:
@@ -18,7 +19,7 @@ async def shoot_all(pilot: Pilot[object], shoot: Shoot, name: str, *more: tuple[
 
 
 async def test_senses(play: Play, tmp_path: Path) -> None:
-    index = _index(tmp_path / "index")
+    index = in_float64(tmp_path / "index")
     async with play(SIZES[0], index=index, loading=True) as (pilot, shoot):
         await pilot.press(":", *"3:5", "enter", "g", "s")
         await shoot_all(pilot, shoot, "1 loading")
@@ -31,7 +32,7 @@ async def test_senses(play: Play, tmp_path: Path) -> None:
         await pilot.press("escape", ":", *"0:3", "enter", "g", "s")
         await settled(pilot)
         await shoot_all(pilot, shoot, "4 several", (60, 20))
-    gone = _index(tmp_path / "gone", "./gpt2")
+    gone = in_float64(tmp_path / "gone", "./gpt2")
     async with play(SIZES[0], index=gone) as (pilot, shoot):
         await pilot.press("g", "s")
         await settled(pilot)
