@@ -267,8 +267,11 @@ class Parts(Screen[None]):
             return self.letter_hint(reader.waiting)
         typed = reader.digits + shown(" ".join(reader.pressed)) if reader.pressed else ""
         spans: list[Span] = [(f" {typed or reader.digits} ", palette.accent)]
-        for key, action in reader.keys.following(reader.pressed) if reader.pressed else ():
-            spans += [(f" {shown(key)}", palette.strong), (f" {action.title} ", palette.dim)]
+        following = reader.keys.following(reader.pressed) if reader.pressed else []
+        ways = [(shown(key), action.title) for key, action in following]
+        wide = sum(len(key) + len(title) + 3 for key, title in ways) + 3 <= self.size.width
+        for key, title in ways:
+            spans += [(f" {key}", palette.strong), (f" {title}{' ' * wide}", palette.dim)]
         if not reader.pressed:
             spans.append((" times; a key follows", palette.dim))
         return spans
