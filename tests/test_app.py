@@ -23,10 +23,11 @@ from engine.errors import NeuroglassError
 from engine.glyphs import cells
 from engine.neuron import NeuronId
 from tui.app import NeuroglassApp, make_app
-from tui.passages import MISSING, level_floor, levels, wrap
+from tui.passages import MISSING, level_floor, levels
 from tui.session import GROUPS, clock
 from tui.theme import DARK, LEVELS, LIGHT, PLAIN, THEMES, palette
 from tui.widgets.pane import changed_columns, merged, width_of, wrapped
+from tui.wrapping import wrap
 
 SIZE = (120, 40)
 ROOT = Path(__file__).resolve().parent.parent

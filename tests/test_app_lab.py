@@ -169,7 +169,7 @@ async def test_neurons_at_the_token_are_listed_and_watched(home: Path) -> None:
         firing = await experiments.firing(TEXT, 2, 3)
         await until(pilot, lambda: 'Fire most at " held"' in screen_text(app))
         for one in firing:
-            assert f"{one.neuron!s:<8}{one.share:>6.0%}{one.activation:>7.2f}" in screen_text(app)
+            assert f"{one.neuron!s:>7} {one.share:>6.0%}{one.activation:>7.2f}" in screen_text(app)
         await pilot.press("tab", "j", "enter")
         chosen = firing[1].neuron
         await until(pilot, lambda: lab._reading is not None and lab._reading.neuron == chosen)

@@ -122,8 +122,8 @@ async def test_own_words_are_scored_and_compared(small_home: Path, loopback: Loo
         assert "the letter t" in screen_text(app) and "words that begin" in screen_text(app)
         await pilot.press("l", "enter")
         await until(pilot, lambda: "Explanations of" not in screen_text(app))
-        await pilot.press("v", "d", "d")
-        await until(pilot, lambda: "#2" not in screen_text(app) or "#1" not in screen_text(app))
+        await pilot.press("v", "d")
+        await until(pilot, lambda: "u brings it back" in screen_text(app))
         await pilot.press("escape")
         assert app.engine is not None and app.engine.index is not None
         left = app.engine.store.explanations(app.engine.index.model_id, NEURON)

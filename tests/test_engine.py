@@ -43,7 +43,7 @@ def request_(tmp_path_factory: pytest.TempPathFactory) -> ScanRequest:
 async def test_an_empty_home_has_no_index_and_says_so(tmp_path: Path) -> None:
     async with await Engine.open(tmp_path / "new") as engine:
         assert engine.index is None and engine.reload_index() is None
-        assert not engine.covers(ScanRequest())
+        assert engine.scan_to_do() == ScanRequest()
         with pytest.raises(IndexFormatError, match="Nothing has been scanned"):
             await anext(engine.explain(NeuronId(0, 0)))
 
@@ -61,8 +61,9 @@ async def test_a_scan_in_its_own_process_publishes_what_can_be_read_at_once(
                 assert index.windows_scanned == event.windows_done > 0
                 assert index.neuron(NeuronId(2, 3)).windows_scanned == event.windows_done
         assert isinstance(event, ScanFinished) and published >= 2
-        assert engine.covers(request_)
-        assert not engine.covers(replace(request_, window=32))
+        assert engine.index is not None and request_.made(engine.index)
+        assert not replace(request_, window=32).made(engine.index)
+        assert engine.scan_to_do() is None
     async with await Engine.open(tmp_path) as again:
         assert again.index is not None and again.index.complete
         assert again.index.index_id == engine.index.index_id  # type: ignore[union-attr]

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from engine.explanation import Side
 from engine.neuron import NeuronId
-from engine.store.reads import match
+from engine.store.searching import match
 
 #: A status of its own, beside those of a score.
 UNSCORED = "unscored"

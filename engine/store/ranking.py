@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from engine.store.reads import match
+from engine.store.searching import match
 
 
 def scorings_since(db: sqlite3.Connection, model: str, scoring: int) -> list[tuple[Any, ...]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from engine.neuron import NeuronId
 from engine.store import codec
-from engine.store.reads import match
+from engine.store.searching import match
 
 
 @dataclass(frozen=True, slots=True)

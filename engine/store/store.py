@@ -17,7 +17,7 @@ from engine.judgement import Judgement
 from engine.neuron import NeuronId
 from engine.records import Excerpt
 from engine.score import ScoreCard
-from engine.store import deletion, imports, library, ranking, reads, triages, writes
+from engine.store import deletion, imports, library, ranking, reads, searching, triages, writes
 from engine.store.connection import (
     check,
     connect,
@@ -276,11 +276,11 @@ class Store:
         Upper and lower case and accents make no difference.  Any text may be given;
         text without a letter or digit finds nothing.
         """
-        return self._read(lambda db: reads.search(db, text, limit, model))
+        return self._read(lambda db: searching.search(db, text, limit, model))
 
     def saved_patterns(self, model: str | None = None) -> list[SavedPatterns]:
         """What saved explanations by patterns say; reads them all."""
-        return self._read(lambda db: reads.saved_patterns(db, model))
+        return self._read(lambda db: searching.saved_patterns(db, model))
 
     def counts(self, model: str | None = None) -> Counts:
         """How much is stored, of one model or of all."""

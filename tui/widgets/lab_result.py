@@ -7,9 +7,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from engine.glyphs import cells, exact
-from tui.passages import wrap
 from tui.theme import LEVELS
 from tui.widgets.pane import Pane, Span, between, fitted, merged, wrapped
+from tui.wrapping import wrap
 
 if TYPE_CHECKING:
     import numpy as np
