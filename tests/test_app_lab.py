@@ -243,3 +243,14 @@ async def test_pasted_text_is_shown_inertly_and_cut_in_small_terminals(home: Pat
             await until(pilot, lambda: "×1" in screen_text(app))
             await pilot.press("tab")
             await until(pilot, lambda: "Fire most" in screen_text(app))
+
+
+async def test_lines_are_those_of_the_present_text_though_nothing_is_in_sight(home: Path) -> None:
+    async with running(home) as (app, pilot):
+        lab = await typed(app, pilot, "One")
+        await pilot.resize_terminal(20, 10)
+        await pilot.press("tab", "up", "i")
+        lab.post_message(Paste(", and a longer text"))
+        await until(pilot, lambda: lab._reading is not None and len(lab._reading.tokens) > 4)
+        await pilot.press("tab", "end", "up")
+        assert app.is_running and 0 <= lab._heat.token < len(lab._heat.passages[0].tokens) - 1

@@ -57,7 +57,7 @@ class Heatmap(Pane, can_focus=True):
         self._failed = False
         self._blocks: list[Block] = []
         self._layout: list[_Row] = []
-        self._width = 0
+        self._width = -1  # nothing is laid out; a hidden pane has a width of 0
         self._top = 0
         self.block = 0
         self.token = 0
@@ -85,7 +85,7 @@ class Heatmap(Pane, can_focus=True):
         here = self.current
         self._passages, self._extreme, self._look = passages, extreme, look
         self._message, self._failed = tuple(message), failed
-        self._width = 0
+        self._width = -1
         self._top = self.block = 0
         self.token = self._peak(0) if passages else 0
         if keep_cursor and here is not None:
