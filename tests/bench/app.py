@@ -221,7 +221,8 @@ def held(terminal: Terminal, key: bytes) -> float:
 def throttled(env: dict[str, str], ahead: int) -> None:
     """A line of 60 kB/s: how long the screen lags behind keys that are held."""
     buffered = "4 KB" if ahead < 1 << 20 else f"{ahead >> 20} MB"
-    with Terminal(APP, env=env, rate=RATE, ahead=ahead) as terminal:
+    # From the first neuron, not from where the app was left.
+    with Terminal([*APP, "--fresh"], env=env, rate=RATE, ahead=ahead) as terminal:
         terminal.wait(lambda text: "index complete" in text)
         terminal.settle(1.0)
         before = terminal.bytes
