@@ -13,6 +13,8 @@ from textual.pilot import Pilot
 from engine.neuron import NeuronId
 from engine.paths import read_pointer, write_pointer
 from tui.app import NeuroglassApp
+from tui.look import Look
+from tui.passages import figure
 from tui.screens.effects import EffectsScreen
 from tui.screens.prompt_lab import PromptScreen
 
@@ -179,6 +181,34 @@ async def test_neurons_at_the_token_are_listed_and_watched(home: Path) -> None:
         # The text is there again the next time.
         await pilot.press("i")
         assert lab_of(app).text == TEXT
+
+
+async def test_the_heatmap_has_figures_too_and_both_screens_draw_alike(home: Path) -> None:
+    async with running(home) as (app, pilot):
+        await go_to(app, pilot, "2:77")
+        lab = await typed(app, pilot)
+        await pilot.press("escape", "left", "left", "V")
+        reading = lab._reading
+        assert reading is not None
+        assert app.engine is not None and app.engine.index is not None
+        maximum = app.engine.index.statistics(NeuronId(2, 77)).maximum
+        values = [figure(one, maximum) for one in reading.activations.tolist()]
+
+        def below() -> list[str]:
+            """What stands below the line of tokens."""
+            lines = screen_text(app).splitlines()
+            number = next(n for n, line in enumerate(lines) if " court" in line and "›" not in line)
+            return lines[number + 1][8:74].split()
+
+        await until(pilot, lambda: below() == values)
+        assert lab._heat.token == len(values) - 3, "the cursor stays"
+        await pilot.press("z")
+        await until(pilot, lambda: "One scale per excerpt" in screen_text(app))
+        assert app.session.look == Look(numbers=True, per_excerpt=True)
+        await pilot.press("V")
+        await until(pilot, lambda: below() != values)
+        await pilot.press("escape", "z")
+        await until(pilot, lambda: "One scale per neuron." in screen_text(app))
 
 
 async def test_ablating_shows_what_the_engine_measured(home: Path) -> None:

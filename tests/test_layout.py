@@ -11,7 +11,8 @@ from rich.color import Color
 
 from engine.glyphs import cells
 from tui.canvas import cells_of
-from tui.passages import MISSING, Block, Look, Passage, figure, lay_out, own_extreme
+from tui.look import Look
+from tui.passages import MISSING, Block, Passage, figure, lay_out, own_extreme
 from tui.ramps import RAMPS, contrast, luminance
 from tui.theme import LEVELS, THEMES, palette
 

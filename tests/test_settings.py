@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ from engine.engine import Engine
 from engine.neuron import NeuronId
 from tui.app import NeuroglassApp, make_app
 from tui.cli.root import cli
+from tui.look import Look
 from tui.remembering import NAME
 from tui.settings import OPTIONS, Settings, documented, load
 
@@ -63,7 +65,16 @@ def test_without_a_file_the_defaults_hold_and_the_documented_file_says_them(conf
     assert load() == (Settings(), [])
     write(config, "\n".join(line.removeprefix("# ") for line in documented().splitlines()[3:12:3]))
     assert load() == (Settings(), [])
-    chosen = Settings(theme="light", mouse=False, fps=20, keymap={"explain": ("x", "g x")})
+    chosen = Settings(
+        theme="light",
+        mouse=False,
+        fps=20,
+        colours="viridis",
+        scale="excerpt",
+        figures=True,
+        difference=True,
+        keymap={"explain": ("x", "g x")},
+    )
     write(config, documented(chosen))
     settings, problems = load()
     assert settings == chosen
@@ -82,6 +93,10 @@ def test_without_a_file_the_defaults_hold_and_the_documented_file_says_them(conf
         ("mouse = 'no'", "mouse must be auto, true or false, not 'no'."),
         ("group = 'best'", "group must be one of top,"),
         ("theme = 3", "theme must be a name"),
+        ("colours = 'red'", "colours must be one of ember, viridis, purple-green, grey, not"),
+        ("scale = 'layer'", "scale must be neuron or excerpt, not 'layer'."),
+        ("figures = 1", "figures must be true or false, not 1."),
+        ("difference = 'no'", "difference must be true or false"),
         ("theme =", "is no TOML"),
         ("keymap = 1", "keymap must be a table"),
         ("[keymap]\nnothing = 'x'", "keymap.nothing: there is no such action"),
@@ -114,6 +129,10 @@ def test_the_command_shows_and_writes_it(config: Path) -> None:
     assert "\nfps = 20\n" in shown.stdout and "nonsense" in shown.stderr
     facts = json.loads(run.invoke(cli, ["config", "show", "--json"]).stdout)
     assert facts["fps"] == 20 and len(facts["problems"]) == 1
+    assert (facts["colours"], facts["scale"], facts["figures"]) == ("ember", "neuron", False)
+    doctor = json.loads(run.invoke(cli, ["doctor", "--json"]).stdout)["findings"]
+    [finding] = [one for one in doctor if one["name"] == "config"]
+    assert finding["status"] == "fail" and "nonsense" in finding["text"]
     keys = json.loads(run.invoke(cli, ["config", "keys", "--json"]).stdout)["actions"]
     assert {"id": "explain", "keys": ["e"], "does": "Explain the neuron and score it"} in keys
 
@@ -128,6 +147,33 @@ async def test_own_keys_and_choices_hold_and_a_problem_is_told(home: Path, confi
         await pilot.press("question_mark")
         await pilot.press("g", "h")
         await until(pilot, lambda: "Keys of this screen" in screen_text(app))
+
+
+async def test_how_heatmaps_are_drawn_is_configured_switched_and_comes_back(
+    home: Path, config: Path
+) -> None:
+    write(config, "colours = 'viridis'\nscale = 'excerpt'\nfigures = true\ndifference = true")
+    async with started(home) as (app, pilot):
+        configured = app.palette
+        assert app.session.look == Look(numbers=True, per_excerpt=True, difference=True)
+        below = re.compile(r" slow;.*\n.*│▌ +\.\d +\d\.\d ")
+        await until(pilot, lambda: below.search(screen_text(app)) is not None)
+        await pilot.press("z")
+        await until(pilot, lambda: "One scale per neuron." in screen_text(app))
+        await pilot.press("d")
+        await until(pilot, lambda: "Real above simulated" in screen_text(app))
+        await pilot.press("colon", *"colours red", "enter")
+        await until(pilot, lambda: "There are no colours red: ember, viri" in screen_text(app))
+        await pilot.press("colon", *"colours grey", "enter")
+        await until(pilot, lambda: "Colours: grey." in screen_text(app))
+    async with started(home) as (app, pilot):
+        assert app.ramp == "grey" and app.palette.heat != configured.heat
+        assert app.session.look == Look(numbers=True), "what was switched holds"
+    write(config, "colours = 'grey'\nfigures = false")
+    async with started(home) as (app, pilot):
+        assert app.session.look == Look(), "what was not switched is as configured"
+        await pilot.press("C")
+        await until(pilot, lambda: "Colours: ember." in screen_text(app))
 
 
 # ------------------------------------------------------------------ where the user was
@@ -150,7 +196,14 @@ async def test_the_app_opens_where_it_was_left(home: Path, config: Path) -> None
         await until(pilot, lambda: "Neuron 5:131" in screen_text(app))
 
 
-@pytest.mark.parametrize("kept", [3, {"sort": 4, "group": "x", "commands": 1, "screen": "gone"}])
+@pytest.mark.parametrize(
+    "kept",
+    [
+        3,
+        {"sort": 4, "group": "x", "commands": 1, "screen": "gone", "view": 5},
+        {"view": {"colours": "red", "figures": 1, "scale": ["neuron"], "more": True}},
+    ],
+)
 async def test_what_was_kept_and_makes_no_sense_is_passed_over(
     home: Path, config: Path, kept: object
 ) -> None:
@@ -162,6 +215,7 @@ async def test_what_was_kept_and_makes_no_sense_is_passed_over(
     async with started(home) as (app, _):
         assert "Neuron 0:0" in screen_text(app)
         assert app.session.visited.places == [NeuronId(1, 1), NeuronId(0, 0)]
+        assert (app.ramp, app.session.look) == ("ember", Look())
 
 
 async def test_a_hang_up_keeps_where_one_was(home: Path, config: Path) -> None:

@@ -63,6 +63,7 @@ _TRIAGE, _LAB, _EFFECTS, _CHOICES = "Triage", "Prompt lab", "Effects", "Choices"
 _LIBRARY, _MAP, _VIEW, _SENSES = "Library", "Neuron map", "View", "Senses"
 #: Screens that are gone back from.
 _BELOW = (LIBRARY, MAP, TRIAGE, LAB, EFFECTS, SENSES, COMPARE, CHOICES)
+_HEATMAPS = (EXPLORER, LAB, SENSES)
 _FINDS = (EXPLORER, LAB, EFFECTS, SENSES, COMPARE)
 _PANES = (EXPLORER, LAB, EFFECTS, SENSES, COMPARE, CHOICES)
 
@@ -98,13 +99,13 @@ ACTIONS: tuple[Action, ...] = (
            (EXPLORER, EFFECTS), ("group", -1), needs="neuron"),
     Action("worst", ("w",), "worst", "Jump to the worst predicted excerpt", _EXCERPTS,
            (EXPLORER,), needs="neuron"),
-    Action("view.numbers", ("V",), "numbers", "Values in figures, or not", _VIEW, (EXPLORER,),
+    Action("view.numbers", ("V",), "numbers", "Values in figures, or not", _VIEW, _HEATMAPS,
            ("numbers",), needs="neuron"),
     Action("view.scale", ("z",), "scale", "One scale per neuron, or per excerpt", _VIEW,
-           (EXPLORER,), ("scale",), needs="neuron"),
+           _HEATMAPS, ("scale",), needs="neuron"),
     Action("view.difference", ("d",), "difference", "Real minus simulated, or both", _VIEW,
            (EXPLORER,), ("difference",), needs="neuron"),
-    Action("view.colours", ("C",), "colours", "Other colours of activations", _VIEW, (EXPLORER,),
+    Action("view.colours", ("C",), "colours", "Other colours of activations", _VIEW, _HEATMAPS,
            ("colours",)),
     Action("view.write", ("X",), "write", "Write what is shown to a file", _VIEW, (EXPLORER,),
            ("export",), needs="neuron"),

@@ -23,7 +23,7 @@ from tui.jobs import Jobs
 from tui.keymap import Keymap
 from tui.messages import EngineOpened, Problem
 from tui.places import PLACES
-from tui.ramps import EMBER, RAMPS
+from tui.ramps import RAMPS
 from tui.remembering import Keeper
 from tui.screens.explorer import Explorer
 from tui.screens.frame import Frame
@@ -75,18 +75,18 @@ class NeuroglassApp(App[object]):
         colourless = "NO_COLOR" in os.environ
         super().__init__(driver_class=_driver(), ansi_color=True if colourless else None)
         self.animation_level = "none"
-        #: The colours of activations, one of :data:`tui.ramps.RAMPS`.
-        self.ramp = EMBER
         self.engine: Engine | None = None
         self.jobs = Jobs(self._tell)
         self._factory = engine_factory
         self._model, self._sources, self._scan = model, sources, scan
         self.scanned_model = ""
         self.settings = settings or Settings()
+        #: The colours of activations, one of :data:`tui.ramps.RAMPS`.
+        self.ramp = self.settings.colours
         self._restore = restore
         self.keeper = Keeper(self, problems)
         order = Sort[self.settings.sort.upper()]
-        self.session = Session(group=self.settings.group, sort=order)
+        self.session = Session(group=self.settings.group, sort=order, look=self.settings.look)
         self.keymap = Keymap(self.settings.keymap)
         self.scan_text: list[Span] | None = None
         self._opening = False
@@ -136,7 +136,11 @@ class NeuroglassApp(App[object]):
     def next_ramp(self) -> None:
         """Paint activations in the next set of colours."""
         names = list(RAMPS)
-        self.ramp = names[(names.index(self.ramp) + 1) % len(names)]
+        self.take_ramp(names[(names.index(self.ramp) + 1) % len(names)])
+
+    def take_ramp(self, name: str) -> None:
+        """Paint activations in these colours."""
+        self.ramp = name
         self.watch_theme(self.theme)
 
     def toggle_light(self) -> None:

@@ -10,6 +10,7 @@ from engine.errors import UsageError
 from engine.glyphs import inert
 from engine.neuron import NeuronId
 from tui.actions import Action
+from tui.ramps import RAMPS
 from tui.screens.frame import Frame
 from tui.session import GROUPS, Sort
 from tui.theme import SHORT
@@ -72,6 +73,17 @@ def _themes(app: NeuroglassApp) -> list[str]:
     return [*SHORT, *sorted(set(app.available_themes) - set(SHORT.values()))]
 
 
+def _colours(app: NeuroglassApp, frame: Frame, word: str) -> None:
+    if word in RAMPS:
+        app.take_ramp(word)
+        frame.say(f"Colours: {word}.")
+    elif word:
+        app.say(f"There are no colours {inert(word)}: {', '.join(RAMPS)}.", error=True)
+    else:
+        app.next_ramp()
+        frame.say(f"Colours: {app.ramp}.")
+
+
 async def _model(app: NeuroglassApp, frame: Frame, word: str) -> None:
     if not word:
         shown = app.engine.catalogue if app.engine is not None else None
@@ -108,7 +120,7 @@ async def _export(app: NeuroglassApp, frame: Frame, word: str) -> None:
     elif word:
         await export(word)
     else:
-        action = _find(frame, "export")
+        action = _find(frame, "view.write")
         if action is not None:
             await frame.perform(action)
 
@@ -119,6 +131,7 @@ COMMANDS: dict[str, Command] = {
     "group": Command(_group, _group_names),
     "sort": Command(_sort, _sort_names),
     "theme": Command(_theme, _themes),
+    "colours": Command(_colours, lambda app: list(RAMPS)),
     "export": Command(_export),
     "w": Command(_save),
     "q": Command(_quit),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from engine.glyphs import Cell, cells, inert
+from tui.look import PLAIN, Look
 from tui.session import GROUPS, HELD_OUT
 from tui.theme import LEVELS
 from tui.wrapping import wrap
@@ -27,24 +28,6 @@ if TYPE_CHECKING:
 
 #: The level of a token that has no value; drawn as a question mark.
 MISSING = LEVELS
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """How passages are drawn.
-
-    Attributes:
-        numbers: Values in figures below the tokens.
-        per_excerpt: Colours reach from zero to the excerpt's own extreme, not the neuron's.
-        difference: Where there is a simulation, real minus simulated instead of both.
-    """
-
-    numbers: bool = False
-    per_excerpt: bool = False
-    difference: bool = False
-
-
-PLAIN = Look()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import NeuroglassError
@@ -17,7 +18,7 @@ from engine.glyphs import inert
 from engine.neuron import NeuronId
 from tui.places import PLACES
 from tui.session import GROUPS, Session, Sort
-from tui.settings import config_path
+from tui.settings import OPTIONS, Settings, config_path
 
 if TYPE_CHECKING:
     from engine.engine import Engine
@@ -31,21 +32,40 @@ LOOK = 2.0
 #: Visits that are kept.
 VISITS = 100
 _TEXTS = ("group", "prompt", "sought", "quantity", "library", "library_order")
+#: How heatmaps are drawn, by the names of the options.
+_VIEW = ("colours", "scale", "figures", "difference")
 
 
-def state_of(session: Session, screen: str, theme: str) -> dict[str, Any]:
+def state_of(session: Session, screen: str, theme: str, view: dict[str, Any]) -> dict[str, Any]:
     """What is the same for every model.
 
     Args:
         theme: The one the user has switched to; empty for the configured one.
+        view: How heatmaps are drawn where that is not as configured.
     """
     return {
         "screen": screen,
         "theme": theme,
+        "view": view,
         "sort": session.sort.name.lower(),
         "commands": list(session.commands),
         **{name: getattr(session, name) for name in _TEXTS},
     }
+
+
+def view_of(session: Session, ramp: str, settings: Settings) -> dict[str, Any]:
+    """How heatmaps are drawn, where the user has switched from what is configured."""
+    look = session.look
+    scale = "excerpt" if look.per_excerpt else "neuron"
+    now = dict(zip(_VIEW, (ramp, scale, look.numbers, look.difference), strict=True))
+    return {name: value for name, value in now.items() if value != getattr(settings, name)}
+
+
+def viewed(settings: Settings, kept: object) -> Settings:
+    """The settings with what :func:`view_of` has kept, as far as it makes sense."""
+    found = kept if isinstance(kept, dict) else {}
+    there = [name for name in _VIEW if name in found and OPTIONS[name].fits(found[name])]
+    return replace(settings, **{name: found[name] for name in there})
 
 
 def place_of(session: Session) -> dict[str, Any]:
@@ -137,6 +157,9 @@ class Keeper:
         self._engine = engine
         restore(app.session, common, place)
         self.screen = str(common.get("screen", ""))
+        view = viewed(app.settings, common.get("view"))
+        app.session.look = view.look
+        app.take_ramp(view.colours)
         theme = str(common.get("theme", ""))
         if theme in app.available_themes and not self.theme_named:
             app.theme = theme
@@ -147,7 +170,8 @@ class Keeper:
         """What is to be kept, by its name in the store."""
         app = self._app
         theme = "" if app.theme == self.theme else app.theme
-        found = {NAME: state_of(app.session, self.screen or app.frame.NAME, theme)}
+        view = view_of(app.session, app.ramp, app.settings)
+        found = {NAME: state_of(app.session, self.screen or app.frame.NAME, theme, view)}
         catalogue = self._engine.catalogue if self._engine is not None else None
         if catalogue is not None:
             found[place_name(catalogue.model_id)] = place_of(app.session)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from engine.neuron import NeuronId
 from tui.history import History
+from tui.look import PLAIN, Look
 
 if TYPE_CHECKING:
     from engine.catalogue import Catalogue
@@ -252,6 +253,8 @@ class Session:
     neuron: NeuronId = field(default_factory=lambda: NeuronId(0, 0))
     sort: Sort = Sort.INDEX
     group: str = "top"
+    #: How heatmaps are drawn.
+    look: Look = PLAIN
     #: What was last typed in the prompt lab.
     prompt: str = ""
     #: What the map shows, the library's filter and its order, as last chosen.

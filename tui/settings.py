@@ -13,6 +13,8 @@ from engine.errors import UsageError
 from tui.actions import ACTIONS
 from tui.keymap import Keymap, screens
 from tui.keys import named
+from tui.look import Look
+from tui.ramps import EMBER, RAMPS
 
 #: Names another config file.
 VARIABLE = "NEUROGLASS_CONFIG"
@@ -76,6 +78,26 @@ OPTIONS: dict[str, Option] = {
         f"one of {', '.join(_SORTS)}",
         _among(*_SORTS),
     ),
+    "colours": Option(
+        f"Colours of activations: {', '.join(RAMPS)}.",
+        f"one of {', '.join(RAMPS)}",
+        _among(*RAMPS),
+    ),
+    "scale": Option(
+        "What the strongest colour stands for: the maximum of the neuron, or of each excerpt.",
+        "neuron or excerpt",
+        _among("neuron", "excerpt"),
+    ),
+    "figures": Option(
+        "Whether values stand in figures below the tokens.",
+        "true or false",
+        _among(True, False),
+    ),
+    "difference": Option(
+        "Whether held-out excerpts show real minus simulated instead of both.",
+        "true or false",
+        _among(True, False),
+    ),
 }
 
 
@@ -90,7 +112,16 @@ class Settings:
     restore: bool = True
     group: str = "top"
     sort: str = "index"
+    colours: str = EMBER
+    scale: str = "neuron"
+    figures: bool = False
+    difference: bool = False
     keymap: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def look(self) -> Look:
+        """How heatmaps are drawn."""
+        return Look(self.figures, self.scale == "excerpt", self.difference)
 
 
 def config_path() -> Path:

@@ -15,8 +15,8 @@ from tui import session as sessions
 from tui.actions import EXPLORER, Action
 from tui.feed import Feed
 from tui.messages import Problem
-from tui.passages import PLAIN, counts_of, passages_of
-from tui.screens.frame import Frame
+from tui.passages import counts_of, passages_of
+from tui.screens.looking import Looker
 from tui.session import GROUPS, HELD_OUT, LayerView, NeuronView, Session
 from tui.widgets import status
 from tui.widgets.explanation_panel import ExplanationPanel
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PANES = ("list", "heat", "panel")
 
 
-class Browser(Frame):
+class Browser(Looker):
     """Neurons on the left, excerpts in the middle, explanation on the right."""
 
     NAME = EXPLORER
@@ -45,8 +45,6 @@ class Browser(Frame):
         self._index: Catalogue | None = None
         self._order: list[int] = []
         self._feed = Feed(self, self._show, self._fail, self._neighbours, self._blank)
-        #: How excerpts are drawn.
-        self.look = PLAIN
 
     def body(self) -> ComposeResult:
         yield NeuronList(id="list")
@@ -168,6 +166,9 @@ class Browser(Frame):
             return
         self._panel.show(view, self.session.results.get(view.record.neuron))
         self._draw_excerpts(keep_cursor=keep_cursor)
+
+    def draw_heatmap(self) -> None:
+        self._draw_excerpts(keep_cursor=True)
 
     def _draw_excerpts(self, *, keep_cursor: bool = False) -> None:
         view = self.neuron_view

@@ -16,7 +16,7 @@ from engine.neuron import NeuronId
 from tui.actions import LAB, Action
 from tui.hints import hints
 from tui.passages import Passage
-from tui.screens.frame import Frame
+from tui.screens.looking import Looker
 from tui.widgets import lab_bars
 from tui.widgets.firing_list import FiringList
 from tui.widgets.heatmap import Heatmap
@@ -43,7 +43,7 @@ _HINT = (
 )
 
 
-class PromptScreen(Frame):
+class PromptScreen(Looker):
     """Experiments on a typed text."""
 
     NAME = LAB
@@ -76,6 +76,7 @@ class PromptScreen(Frame):
         self._list = FiringList(id="lab-list")
         self._result = LabResult(id="lab-result")
         self._reading: PromptReading | None = None
+        self._extreme = 0.0
         self._wanted = False
         self._busy = False
         self._kind = 0
@@ -263,14 +264,21 @@ class PromptScreen(Frame):
         index = self._engine.index
         assert index is not None
         before, token = self._reading, self._heat.token
-        self._reading = reading
-        passage = Passage(-1, "", 0, reading.tokens, reading.activations)
-        self._heat.show([passage], index.statistics(reading.neuron).maximum)
+        self._reading, self._extreme = reading, index.statistics(reading.neuron).maximum
+        self.draw_heatmap()
         typing = self.focused is self._line or before is None
         self._heat.point(-1 if typing else token)
         if self._result.empty:
             self._result.say(_HINT)
         self._draw_bars()
+
+    def draw_heatmap(self) -> None:
+        reading = self._reading
+        if reading is not None:
+            token = self._heat.token
+            passage = Passage(-1, "", 0, reading.tokens, reading.activations)
+            self._heat.show([passage], self._extreme, look=self.look)
+            self._heat.point(token)
 
     def _rank(self) -> None:
         if self._reading is not None:

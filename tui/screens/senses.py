@@ -15,7 +15,7 @@ from engine.glyphs import inert
 from engine.neuron import NeuronId
 from tui.actions import SENSES, Action
 from tui.passages import of_sense
-from tui.screens.frame import Frame
+from tui.screens.looking import Looker
 from tui.widgets.heatmap import Heatmap
 from tui.widgets.pane import Span
 from tui.widgets.senses_pane import SenseFacts, SenseList
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from engine.senses.model import Senses
 
 
-class SensesScreen(Frame):
+class SensesScreen(Looker):
     """Move over the senses; look at the excerpts of the one under the cursor."""
 
     NAME = SENSES
@@ -139,9 +139,18 @@ class SensesScreen(Frame):
     def _show_sense(self) -> None:
         assert self._senses is not None
         self._facts.show(self._senses, self._list.row)
-        sense = self._senses.senses[self._list.row]
-        self._heat.show(of_sense(sense, negative=self._side == "negative"), self._extreme)
+        self._draw_excerpts()
         self.draw_status()
+
+    def draw_heatmap(self) -> None:
+        if self._senses is not None:
+            self._draw_excerpts(keep_cursor=True)
+
+    def _draw_excerpts(self, *, keep_cursor: bool = False) -> None:
+        assert self._senses is not None
+        sense = self._senses.senses[self._list.row]
+        passages = of_sense(sense, negative=self._side == "negative")
+        self._heat.show(passages, self._extreme, keep_cursor=keep_cursor, look=self.look)
 
     # -- keys
 

@@ -12,7 +12,6 @@ from engine.errors import NeuroglassError
 from engine.glyphs import inert
 from engine.neuron import NeuronId
 from tui import session as sessions
-from tui.passages import Look
 from tui.screens.browser import Browser
 from tui.session import GROUPS, HELD_OUT
 from tui.widgets.pane import Pane
@@ -98,32 +97,13 @@ class Traveller(Browser):
         if self.has_class("narrow"):
             self._focus("heat")
 
-    def action_numbers(self) -> None:
-        """Show values in figures, or stop showing them."""
-        self._look(replace(self.look, numbers=not self.look.numbers))
-
-    def action_scale(self) -> None:
-        """Let colours reach to the neuron's extreme, or to each excerpt's own."""
-        look = replace(self.look, per_excerpt=not self.look.per_excerpt)
-        self._look(look, f"One scale per {'excerpt' if look.per_excerpt else 'neuron'}.")
-
     def action_difference(self) -> None:
         """Show real minus simulated, or both one above the other."""
         look = replace(self.look, difference=not self.look.difference)
         what = "Real minus simulated." if look.difference else "Real above simulated."
         if not any(passage.expected is not None for passage in self._heatmap.passages):
             what += " Held-out excerpts (8.) have both."
-        self._look(look, what)
-
-    def action_colours(self) -> None:
-        """Paint activations in the next set of colours."""
-        self._app.next_ramp()
-        self.say(f"Colours: {self._app.ramp}.")
-
-    def _look(self, look: Look, remark: str = "") -> None:
-        self.look = look
-        self._draw_excerpts(keep_cursor=True)
-        self.say(remark)
+        self.look_so(look, what)
 
     def action_worst(self) -> None:
         """Show the held-out excerpt that was predicted worst."""

@@ -12,7 +12,8 @@ from textual.message import Message
 
 from engine.glyphs import Kind
 from tui.find import in_tokens
-from tui.passages import MISSING, PLAIN, Block, Look, Passage, lay_out, own_extreme, worst
+from tui.look import PLAIN, Look
+from tui.passages import MISSING, Block, Passage, lay_out, own_extreme, worst
 from tui.session import number
 from tui.theme import BARS
 from tui.widgets.pane import Pane, Span, between, width_of, wrapped
