@@ -18,7 +18,7 @@ from tui.commands import ActionCommands
 from tui.find import in_tokens
 from tui.history import History
 from tui.keymap import Keymap, screens
-from tui.keys import Keys, Reader
+from tui.keys import Keys, Reader, shown
 from tui.screens.frame import Frame
 
 #: How each screen is come to from the explorer.
@@ -66,9 +66,14 @@ async def test_registry_help_palette_and_methods_agree(home: Path, screen: str) 
         await pilot.press("question_mark")
         await until(pilot, lambda: "any key closes" in screen_text(app))
         text = screen_text(app)
+        lines = text.splitlines()
         for action in wanted:
-            assert action.description in text, action.id
-            assert frame.keys.of(action)[:14] in text
+            [line, *_] = [one for one in lines if f" {action.description}  " in one]
+            place = line.index(f" {action.description}  ") + 1
+            assert place in (16, 74), "descriptions stand below each other"
+            keys = line[place - 14 : place].split()
+            assert keys[0] == frame.keys.first(action), action.id
+            assert keys[-1] == "…" or keys == frame.keys.of(action).split(), action.id
         others = {a.description for a in ACTIONS} - {a.description for a in wanted}
         for description in others - {"Previous group"}:
             assert f" {description}\n" not in text.replace("  ", "\n"), description
@@ -158,6 +163,24 @@ async def test_what_may_follow_is_shown(home: Path) -> None:
         await pilot.press("escape")
         await until(pilot, lambda: "t triage" not in screen_text(app))
         assert app.frame is app.explorer
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
+@pytest.mark.parametrize("screen", ["explorer", "map", "choices"])
+async def test_all_that_may_follow_has_room(home: Path, screen: str, size: tuple[int, int]) -> None:
+    async with running(home, size) as (app, pilot):
+        frame = await go(app, pilot, screen)
+        footer = screen_text(app).splitlines()[-1]
+        await pilot.press("g")
+        await until(pilot, lambda: "e explorer" in screen_text(app) or screen == "explorer")
+        await until(pilot, lambda: "s senses" in screen_text(app))
+        ways = frame.keys.following(("g",))
+        for key, action in ways:
+            if action.run != ("go", screen):
+                assert f" {shown(key)} {action.title}" in screen_text(app), action.id
+        assert len(ways) == 9
+        await pilot.press("escape")
+        await until(pilot, lambda: screen_text(app).splitlines()[-1] == footer)
 
 
 async def test_screens_are_gone_to_from_anywhere_and_left_one_by_one(home: Path) -> None:

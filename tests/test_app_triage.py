@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -125,8 +126,11 @@ def test_a_filter_is_read() -> None:
     assert parse("score=1") == Filter(score_low=1, score_high=1)
     assert parse("2>1") == Filter(text="2>1")
     for text in ("score>x", "layer>3", "layer=a", "by<me", "score>nan"):
-        with pytest.raises(UsageError, match="limits nothing"):
+        with pytest.raises(UsageError, match="limits nothing") as told:
             parse(text)
+        name = re.split(r"\W", text)[0]
+        assert re.search(rf" as in {name}\W\S+\.$", str(told.value))
+        assert len(str(told.value)) < 80, "one line of any terminal has it all"
 
 
 def test_where_a_run_goes_is_read() -> None:

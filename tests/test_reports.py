@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from store_samples import carded, explained
+from test_app import running, screen_text, until
 
 from engine.engine import Engine
 from engine.index import Index
@@ -222,3 +223,73 @@ def _contrast(one: str, other: str) -> float:
 
     high, low = sorted((luminance(one), luminance(other)), reverse=True)
     return (high + 0.05) / (low + 0.05)
+
+
+# ------------------------------------------------------------------ from the app
+
+
+def undated(path: Path) -> str:
+    return re.sub(r"\d{4}-\d\d-\d\d( \d\d:\d\d UTC)?", "then", path.read_text("utf-8"))
+
+
+async def test_the_app_writes_the_report_that_the_command_writes(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine, theirs = tmp_path / "mine.html", tmp_path / "theirs.html"
+    async with running(stored) as (app, pilot):
+        await pilot.press(":", *str(NEURON), "enter")
+        await until(pilot, lambda: f"Neuron {NEURON}" in screen_text(app))
+        await pilot.press("W")
+        await until(pilot, lambda: "Report to (.html): neuron-5-131.html" in screen_text(app))
+        await pilot.press("ctrl+u", *mine.name, "enter")
+        await until(pilot, lambda: "Wrote " in screen_text(app))
+        await asyncio.to_thread(run, "report", str(NEURON), "-o", str(theirs))
+        assert undated(mine) == undated(theirs)
+
+        written = mine.read_bytes()
+        await pilot.press("e")
+        await until(pilot, lambda: app.session.unsaved() != [], 60)
+        for name, told in (
+            (mine.name, "mine.html exists. Choose another name."),
+            ("neuron.svg", "End the name in .html."),
+            ("-", "End the name in .html."),
+            ("gone/a.html", "The folder gone does not exist."),
+            ("other.html", "without what is not saved."),
+        ):
+            await pilot.press(":", *f"report {name}", "enter")
+            await until(pilot, lambda: told in screen_text(app))  # noqa: B023
+        assert mine.read_bytes() == written
+        await pilot.press("g", "m", ":", *"report", "enter")
+        await until(pilot, lambda: "There is no report of this screen" in screen_text(app))
+
+
+async def test_the_triage_writes_a_report_of_what_its_filter_leaves(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole, some = tmp_path / "whole.html", tmp_path / "some.html"
+    async with running(stored) as (app, pilot):
+        await pilot.press("g", "t")
+        await until(pilot, lambda: "Leaderboard 3" in screen_text(app))
+        await pilot.press("W")
+        await until(pilot, lambda: "Report to (.html): triage.html" in screen_text(app))
+        await pilot.press("ctrl+u", *whole.name, "enter")
+        await until(pilot, lambda: "bytes, 3 neurons." in screen_text(app))
+        theirs = tmp_path / "theirs.html"
+        await asyncio.to_thread(run, "report", "--triage", "-o", str(theirs))
+        assert undated(whole) == undated(theirs)
+        await pilot.press("f", *"score>.4 layer=2", "enter")
+        await until(pilot, lambda: "Leaderboard 1" in screen_text(app))
+        await pilot.press(":", *f"report {some.name}", "enter")
+        await until(pilot, lambda: "bytes, 1 neurons." in screen_text(app))
+        page = Page(some.read_text("utf-8"))
+        assert "Chosen: score>.4 layer=2." in page.text
+        assert "rivers" in page.text and "commas" not in page.text
+        await pilot.press("escape", "f", *"layer=4", "enter")
+        await until(pilot, lambda: "Leaderboard 0" in screen_text(app))
+        await pilot.press(":", *"report none.html", "enter")
+        await until(pilot, lambda: "No neuron is within the filter." in screen_text(app))
+    assert sorted(one.name for one in tmp_path.glob("*.html")) == [
+        "some.html", "theirs.html", "whole.html",
+    ]  # fmt: skip

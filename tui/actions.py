@@ -109,6 +109,8 @@ ACTIONS: tuple[Action, ...] = (
            ("colours",)),
     Action("view.write", ("X",), "write", "Write what is shown to a file", _VIEW, (EXPLORER,),
            ("export",), needs="neuron"),
+    Action("report", ("W",), "report", "Write a report, one HTML page, to a file", _VIEW,
+           (EXPLORER, TRIAGE), needs="neuron"),
     Action("excerpt.copy", ("Y",), "copy", "Copy the excerpt's text", _EXCERPTS, (EXPLORER,),
            ("copy_excerpt",), needs="neuron"),
     Action("explain", ("e",), "explain", "Explain the neuron and score it", _EXPLAIN,

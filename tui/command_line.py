@@ -12,6 +12,7 @@ from engine.neuron import NeuronId
 from tui.actions import Action
 from tui.ramps import RAMPS
 from tui.screens.frame import Frame
+from tui.screens.reporting import Reporter
 from tui.session import GROUPS, Sort
 from tui.theme import SHORT
 
@@ -125,6 +126,19 @@ async def _export(app: NeuroglassApp, frame: Frame, word: str) -> None:
             await frame.perform(action)
 
 
+async def _report(app: NeuroglassApp, frame: Frame, word: str) -> None:
+    if not isinstance(frame, Reporter):
+        frame.say("There is no report of this screen: explorer and triage have one.", error=True)
+        return
+    action = _find(frame, "report")
+    reason = frame.why_not(action) if action is not None else ""
+    if reason or not word:
+        if action is not None:
+            await frame.perform(action)
+    else:
+        frame.report(word)
+
+
 #: By what is typed. Actions need no entry: they are found by id and title.
 COMMANDS: dict[str, Command] = {
     "model": Command(_model),
@@ -133,6 +147,7 @@ COMMANDS: dict[str, Command] = {
     "theme": Command(_theme, _themes),
     "colours": Command(_colours, lambda app: list(RAMPS)),
     "export": Command(_export),
+    "report": Command(_report),
     "w": Command(_save),
     "q": Command(_quit),
     "q!": Command(_leave),

@@ -10,9 +10,18 @@ from engine.errors import UsageError
 if TYPE_CHECKING:
     from engine.triage import Filter
 
+#: Limits by their names, each as it may be written.
+_LIMITS = {
+    "score": "score>.5",
+    "active": "active<1%",
+    "layer": "layer=3",
+    "by": "by=NAME",
+    "senses": "senses>1",
+    "promotes": "promotes=TOKEN",
+}
 #: What the box says while it is empty.
-HINT = "words, score>.5, active<1%, layer=3, by=NAME, senses>1, promotes=TOKEN"
-_NAMES = "score|active|layer|by|senses|promotes"
+HINT = ", ".join(("words", *_LIMITS.values()))
+_NAMES = "|".join(_LIMITS)
 _LIMIT = re.compile(rf"({_NAMES})(<=|>=|=|<|>)(\S+)")
 _FIELDS = {"score": ("score_low", "score_high"), "active": ("active_low", "active_high")}
 
@@ -51,28 +60,28 @@ def parse(text: str) -> Filter:
             changes["layer"] = int(value)
         elif name in _FIELDS:
             low, high = _FIELDS[name]
-            number = _number(value, word)
+            number = _number(value, name, word)
             if sign != "<" and sign != "<=":
                 changes[low] = number
             if sign != ">" and sign != ">=":
                 changes[high] = number
         else:
-            raise _nonsense(word)
+            raise _nonsense(name, word)
     return Filter(text=" ".join(words), **changes)
 
 
-def _number(value: str, word: str) -> float:
+def _number(value: str, name: str, word: str) -> float:
     try:
         number = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
     except ValueError:
-        raise _nonsense(word) from None
+        raise _nonsense(name, word) from None
     if number != number:
-        raise _nonsense(word)
+        raise _nonsense(name, word)
     return number
 
 
-def _nonsense(word: str) -> UsageError:
-    return UsageError(f"{word!r} limits nothing.", f"Write {HINT}.")
+def _nonsense(name: str, word: str) -> UsageError:
+    return UsageError(f"{word!r} limits nothing.", f"Write it as in {_LIMITS[name]}.")
 
 
 def where(text: str) -> tuple[tuple[int, ...], tuple[Any, ...], int | None, int]:

@@ -291,6 +291,8 @@ class Explorer(Taker):
             await self._app.scan_model(self._named)
         elif about == "export":
             await self.export(answer.strip())
+        elif about == "report":
+            self.report(answer.strip())
         elif about == "quit":
             if answer == "s":
                 for result in self.session.unsaved():

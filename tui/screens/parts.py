@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events, on
@@ -18,7 +19,7 @@ from tui.keys import Keys, Reader, shown
 from tui.messages import Problem
 from tui.widgets import status
 from tui.widgets.help import Help
-from tui.widgets.pane import Line, Pane, Span, TooSmall
+from tui.widgets.pane import Line, Pane, Span, TooSmall, width_of
 from tui.widgets.prompt import BottomLine
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Parts(Screen[None]):
         super().__init__()
         self._reader = Reader(Keys(()))
         self._remark = ("", False)
+        self._below = False
         self._before: Widget | None = None
 
     # -- what a subclass says
@@ -236,12 +238,12 @@ class Parts(Screen[None]):
         found = self._reader.press(event.key, event.character)
         if found is not None:
             if waited:
-                self._status.hint(None)
+                self._hint(())
             await self.perform(found[0], found[1])
             return
         self._reader.take_count()
         if waited or self._reader.pending:
-            self._status.hint(self._pending())
+            self._hint(self._pending())
 
     def _passed_on(self, event: events.Key) -> bool:
         """Give a key that came on its way here too early to whom it now belongs.
@@ -258,23 +260,39 @@ class Parts(Screen[None]):
             return False
         return True
 
-    def _pending(self) -> list[Span] | None:
-        """What was typed so far, and what can follow."""
+    def _hint(self, rows: Sequence[list[Span]]) -> None:
+        """Show what may follow in place of the status; a second row takes the footer's."""
+        self._status.hint(rows[0] if rows else None)
+        if len(rows) > 1:
+            self.query_one("#footer", Line).show(rows[1])
+        elif self._below:
+            self.draw_footer()
+        self._below = len(rows) > 1
+
+    def _pending(self) -> list[list[Span]]:
+        """What was typed so far, and what can follow; two rows where one is too short."""
         reader, palette = self._reader, self._app.palette
         if not reader.pending:
-            return None
+            return []
         if reader.waiting is not None:
-            return self.letter_hint(reader.waiting)
-        typed = reader.digits + shown(" ".join(reader.pressed)) if reader.pressed else ""
-        spans: list[Span] = [(f" {typed or reader.digits} ", palette.accent)]
-        following = reader.keys.following(reader.pressed) if reader.pressed else []
-        ways = [(shown(key), action.title) for key, action in following]
-        wide = sum(len(key) + len(title) + 3 for key, title in ways) + 3 <= self.size.width
-        for key, title in ways:
-            spans += [(f" {key}", palette.strong), (f" {title}{' ' * wide}", palette.dim)]
+            return [self.letter_hint(reader.waiting)]
         if not reader.pressed:
-            spans.append((" times; a key follows", palette.dim))
-        return spans
+            return [
+                [(f" {reader.digits} ", palette.accent), (" times; a key follows", palette.dim)]
+            ]
+        typed = reader.digits + shown(" ".join(reader.pressed))
+        here = ("go", self.NAME)
+        following = reader.keys.following(reader.pressed)
+        ways = [(shown(key), action.title) for key, action in following if action.run != here]
+        sizes = [len(key) + len(title) + 2 for key, title in ways]
+        room = self.size.width - len(typed) - 2
+        wide = sum(sizes) + len(ways) <= room
+        rows: list[list[Span]] = [[(f" {typed} ", palette.accent)]]
+        for (key, title), size in zip(ways, sizes, strict=True):
+            if width_of(rows[-1]) + size > self.size.width and len(rows) == 1:
+                rows.append([(" " * (len(typed) + 2), palette.text)])
+            rows[-1] += [(f" {key}", palette.strong), (f" {title}{' ' * wide}", palette.dim)]
+        return rows
 
     def letter_hint(self, action: Action) -> list[Span]:
         """What is shown while an action waits for its letter."""

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.errors import FileError, NeuroglassError
 from engine.glyphs import inert
 from tui.messages import Problem
+from tui.screens.reporting import Reporter
 from tui.screens.travelling import Traveller
 
+if TYPE_CHECKING:
+    from engine.engine import Engine
 
-class Taker(Traveller):
-    """Stars, notes, tags; copying and exporting."""
+
+class Taker(Reporter, Traveller):
+    """Stars, notes, tags; copying, exporting, reporting."""
 
     async def action_star(self) -> None:
         """Star the neuron, or take its star away."""
@@ -119,3 +124,18 @@ class Taker(Traveller):
             self.say(inert(f"{error.message} {error.remedy}"), error=True)
         else:
             self.say(f"Wrote {inert(str(path))}, {size:,} bytes.")
+
+    def report_name(self) -> str:
+        view = self.neuron_view
+        if view is None:
+            return ""
+        neuron = view.record.neuron
+        return f"neuron-{neuron.layer}-{neuron.index}.html"
+
+    async def write_report(self, engine: Engine, path: Path) -> str:
+        assert self.neuron_view is not None
+        neuron = self.neuron_view.record.neuron
+        await engine.reports().neuron(path, neuron)
+        result = self.session.results.get(neuron)
+        unsaved = result is not None and result.unsaved
+        return "without what is not saved" if unsaved else ""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual import events
 from textual.app import ComposeResult
 
-from engine.errors import NeuroglassError
+from engine.errors import NeuroglassError, UsageError
 from engine.glyphs import inert
 from engine.neuron import NeuronId
 from tui.actions import TRIAGE, Action
+from tui.screens.reporting import Reporter
 from tui.screens.triage_start import STOPPING, Starter
 from tui.triage_filter import parse
 from tui.widgets.pane import Span
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 LOOK = 0.5
 
 
-class TriageScreen(Starter):
+class TriageScreen(Reporter, Starter):
     """Follow and choose.
 
     The run is a process of its own: what is shown is read from the store, and leaving the
@@ -86,6 +88,8 @@ class TriageScreen(Starter):
                 return "The run is finished: N starts another one."
         if action.id == "open" and self._pane.current is None:
             return "No neuron is explained yet."
+        if action.id == "report" and not self._pane.view.total and not self._pane.filter:
+            return "No neuron is explained yet: N starts a run."
         return super().why_not(action)
 
     # -- looking
@@ -140,6 +144,43 @@ class TriageScreen(Starter):
         status = triages.status()
         failures = triages.failures(status.stored.id) if status and status.stored.failed else []
         return View(status, board.by_layer(self._only), rows, first, total, failures)
+
+    # -- a report
+
+    def report_name(self) -> str:
+        return "triage.html"
+
+    async def write_report(self, engine: Engine, path: Path) -> str:
+        """All explained neurons, or those that the filter leaves, as on the leaderboard."""
+        from engine.store import Selection
+
+        only, filtered = Selection(), self._pane.filter
+        if filtered and self._only is not None:
+            neurons = await self._filtered(self._only)
+            only = Selection(neurons=neurons, explainer=self._only.explainer)
+        described = f"Chosen: {filtered}" if filtered else ""
+        done = await engine.reports().triage(path, only, described=described)
+        return f"{done.counts['neurons']:,} neurons"
+
+    async def _filtered(self, only: Filter) -> tuple[NeuronId, ...]:
+        async with self._looked:
+            board = self._engine.triages().board()
+            await self._engine.triages().ready_for(board, only)
+
+            def read() -> tuple[NeuronId, ...]:
+                board.refresh()
+                rows, total = board.page(only, limit=0)
+                rows, _ = board.page(only, limit=total)
+                return tuple(row.neuron for row in rows)
+
+            neurons = await asyncio.to_thread(read)
+        if not neurons:
+            raise UsageError("No neuron is within the filter.", "esc clears it.")
+        return neurons
+
+    def answered(self, about: str, answer: str) -> None:
+        if about == "report":
+            self.report(answer.strip())
 
     # -- keys
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from textual import events
@@ -64,18 +64,22 @@ class Help(Pane, can_focus=True):
         palette = self.palette
         items = self._items()
         columns = 2 if width >= 2 * _COLUMN else 1
-        room = height - 2
+        room = height - 1
         if columns == 2:
             # Part at a heading, so that no section is torn.
             heads = [i for i, row in enumerate(items) if len(row) == 1]
             cut = min(heads, key=lambda i: abs(i - len(items) / 2))
-            left, right = items[:cut], items[cut:]
+            left, right = items[: max(cut - 1, 0)], items[cut:]
         else:
             left, right = items, []
-        self._overflow = len(left) > room
-        self._top = max(0, min(self._top, len(left) - room))
-        rows: list[list[Span]] = [[]]
-        for y in range(self._top, min(self._top + room, max(len(left), len(right)))):
+        # A blank row stands above where it costs nothing.
+        tall = max(len(left), len(right))
+        above = 0 if tall == room else 1
+        room -= above
+        self._overflow = tall > room
+        self._top = max(0, min(self._top, tall - room))
+        rows: list[list[Span]] = [[] for _ in range(above)]
+        for y in range(self._top, min(self._top + room, tall)):
             row = list(left[y]) if y < len(left) else []
             if y < len(right):
                 row += [(" " * (_COLUMN - width_of(row)), palette.text), *right[y]]
@@ -96,10 +100,21 @@ class Help(Pane, can_focus=True):
                 rows.append([("", palette.text), ("", palette.text)])
             rows.append([(f"  {name}", palette.accent)])
             for action in group:
+                keys = _some(self._bound.of(action).split(), _KEYS - 1)
                 rows.append(
                     [
-                        (f"  {self._bound.of(action):<{_KEYS}}", palette.strong),
+                        (f"  {keys:<{_KEYS}}", palette.strong),
                         (action.description, palette.text),
                     ]
                 )
         return rows
+
+
+def _some(keys: Sequence[str], room: int) -> str:
+    """As many keys as stand in a column, the first of them in any case."""
+    text = " ".join(keys)
+    for count in range(len(keys) - 1, 0, -1):
+        if len(text) <= room:
+            break
+        text = " ".join((*keys[:count], "…"))
+    return text

@@ -72,6 +72,17 @@ def fitted(text: str, width: int) -> str:
     return text + " " * (width - cell_len(text))
 
 
+def squeezed(text: str, width: int) -> str:
+    """Inert text in at most so many cells: what is wrong and what to do stand at its ends,
+    so that its middle gives way."""
+    if cell_len(text) <= width:
+        return text
+    end = text
+    while cell_len(end) > width // 2:
+        end = end[1:]
+    return set_cell_size(text, max(width - cell_len(end) - 1, 0)) + "…" + end
+
+
 def changed_columns(old: Row, new: Row) -> tuple[int, int] | None:
     """The first column that differs and the one after the last; None if rows are equal."""
     if old == new:

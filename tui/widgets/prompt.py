@@ -12,7 +12,7 @@ from textual import events
 from textual.message import Message
 
 from engine.glyphs import inert
-from tui.widgets.pane import Pane, Span, between
+from tui.widgets.pane import Pane, Span, between, squeezed, width_of
 
 #: Gives the lines that a line may become.
 Completer = Callable[[str], Sequence[str]]
@@ -133,7 +133,8 @@ class BottomLine(Pane, can_focus=True):
         """Take the first line of what is pasted."""
         if self._about and self._typed is not None:
             event.stop()
-            self._typed += "".join(event.text.splitlines()[:1])
+            line = "".join(event.text.splitlines()[:1])
+            self._typed += "".join(char for char in line if char.isprintable())
             self.redraw()
 
     def _type(self, event: events.Key) -> None:
@@ -192,7 +193,10 @@ class BottomLine(Pane, can_focus=True):
         if not self._about and self._hint is not None:
             return [self._hint]
         if not self._about:
-            return [between(self._left, self._right, width, palette.text)]
+            right = self._right
+            if width_of(right) > width:  # a remark
+                right = [(squeezed(text, width), style) for text, style in right]
+            return [between(self._left, right, width, palette.text)]
         if self._typed is None:
             spans: list[Span] = [(f" {self._text}  ", palette.strong)]
             for key, meaning in {**self._answers, "esc": "stay"}.items():
