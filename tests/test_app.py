@@ -38,7 +38,7 @@ def screen_text(app: NeuroglassApp) -> str:
     return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
 
 
-async def until(pilot: Pilot[object], holds: Callable[[], bool], seconds: float = 10) -> None:
+async def until(pilot: Pilot[object], holds: Callable[[], bool], seconds: float = 60) -> None:
     """Wait for something to become true; fail if it does not."""
     end = time.monotonic() + seconds
     while not holds():

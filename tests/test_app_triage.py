@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from loopback.server import Loopback
 from test_app import running, screen_text, until
+from textual.events import Key
 
 from engine.choices import Choices
 from engine.engine import Engine
@@ -18,6 +19,7 @@ from engine.triage import Filter, Standing, Triages
 from tests.small_index import FOLDER, NEURONS
 from tui.app import NeuroglassApp
 from tui.screens.triage import TriageScreen
+from tui.screens.triage_start import RECKONING
 from tui.triage_filter import parse, where
 
 
@@ -32,6 +34,12 @@ def small_home(tmp_path: Path) -> Path:
 def triages(app: NeuroglassApp) -> Triages:
     assert isinstance(app.engine, Engine)
     return app.engine.triages()
+
+
+def waits(note: str, app: NeuroglassApp) -> bool:
+    """Whether the run waits for its batch, with no process at it that p would stop."""
+    text = screen_text(app)
+    return note in text and "waiting" in text and "p collect" in text
 
 
 async def test_a_layer_is_explained_and_a_neuron_opened(small_home: Path) -> None:
@@ -56,6 +64,21 @@ async def test_a_layer_is_explained_and_a_neuron_opened(small_home: Path) -> Non
         await until(pilot, lambda: score in screen_text(app))
 
 
+async def test_what_a_row_would_do_never_arrives_on_another(small_home: Path) -> None:
+    async with running(small_home) as (app, pilot):
+        await pilot.press("T", "N")
+        await until(pilot, lambda: "neurons are left" in screen_text(app))
+        for _ in range(3):
+            app.post_message(Key("j", "j"))  # faster than anything can be reckoned
+        await until(pilot, lambda: "neurons are left" not in screen_text(app))
+        await pilot.app.workers.wait_for_complete(
+            [one for one in app.workers if one.name == RECKONING]
+        )
+        await pilot.press("enter", *"1:3")
+        assert "neurons are left" not in screen_text(app) and "1:3" in screen_text(app)
+        assert triages(app).status() is None
+
+
 async def test_a_batch_is_sent_and_collected(
     small_home: Path, loopback: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,14 +99,16 @@ async def test_a_batch_is_sent_and_collected(
         await pilot.press("b")
         await until(pilot, lambda: "at half the price" in screen_text(app))
         await pilot.press("enter")
-        await until(pilot, lambda: "0 of 1" in screen_text(app), 60)
-        assert "waiting" in screen_text(app) and "p collect" in screen_text(app)
+        await until(pilot, lambda: waits("0 of 1", app))
     async with running(small_home) as (app, pilot):
         await pilot.press("T")
-        for rounds in ("0 of 10", "finished"):
-            loopback.batches.work()
-            await pilot.press("p")
-            await until(pilot, lambda: rounds in screen_text(app), 60)  # noqa: B023
+        await until(pilot, lambda: waits("0 of 1", app))
+        loopback.batches.work()
+        await pilot.press("p")
+        await until(pilot, lambda: waits("0 of 10", app))
+        loopback.batches.work()
+        await pilot.press("p")
+        await until(pilot, lambda: "finished" in screen_text(app))
         await until(pilot, lambda: "Leaderboard 1" in screen_text(app))
     assert len(loopback.batches.asked) == 11 and not loopback.requests
 

@@ -79,22 +79,21 @@ async def test_help_and_prompts(play: Play, size: tuple[int, int]) -> None:
 
 
 @WIDE
-async def test_empty_and_error_states(play: Play, size: tuple[int, int], tmp_path: Path) -> None:
+async def test_empty_and_error_states(
+    play: Play, size: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with play(size, scanned=False) as (_, shoot):
         await shoot("1 nothing scanned")
     failed = [ScanFailed("There is no checkpoint directory ./gpt2.", "Name 'demo' or a folder.")]
     async with play(size, scanned=False, scan_events=failed) as (_, shoot):
         await shoot("2 scan failed")
-    # A fixed name, since the message shows it.
-    broken = Path("/tmp/neuroglass-broken-index")
-    shutil.rmtree(broken, ignore_errors=True)
+    # The message shows the name as it was given.
+    monkeypatch.chdir(tmp_path)
+    broken = Path("broken-index")
     shutil.copytree(FOLDER, broken)
-    try:
-        (broken / "manifest.json").write_text("{")
-        async with play(size, index=broken) as (_, shoot):
-            await shoot("3 damaged index")
-    finally:
-        shutil.rmtree(broken)
+    (broken / "manifest.json").write_text("{")
+    async with play(size, index=broken) as (_, shoot):
+        await shoot("3 damaged index")
 
 
 async def test_light_colourless_and_small(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:

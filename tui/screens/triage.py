@@ -46,6 +46,7 @@ class TriageScreen(Reporter, Starter):
         self._only: Filter | None = None
         self._sorting: Sorting | None = None
         self._looked = asyncio.Lock()
+        self._wanted = False  # what is shown is no longer what was asked for
         self._moved = False
 
     def body(self) -> ComposeResult:
@@ -54,7 +55,7 @@ class TriageScreen(Reporter, Starter):
     def ready(self) -> None:
         self.set_focus(self._pane)
         self._look_soon()
-        self.set_interval(LOOK, self._look_soon)
+        self.set_interval(LOOK, self._look_again)
 
     def foot(self) -> list[tuple[str, str]] | None:
         pane = self._pane
@@ -95,37 +96,49 @@ class TriageScreen(Reporter, Starter):
     # -- looking
 
     def _look_soon(self) -> None:
+        self._wanted = True
+        self._look_again()
+
+    def _look_again(self) -> None:
         if not self._looked.locked():
-            self.run_worker(self._look(), name="triage")
+            self.run_worker(self._looking(), name="triage")
 
     def _work(self, work: Coroutine[Any, Any, None], name: str) -> None:
         """Do it in place of what of the same name is under way."""
         self.run_worker(work, name=name, group=name, exclusive=True)
 
-    async def _look(self) -> None:
+    async def _looking(self) -> None:
         async with self._looked:
-            pane = self._pane
-            at = pane.current.neuron if self._moved and pane.current is not None else None
-            try:
-                if self._board is not None and self._only is not None:
-                    await self._engine.triages().ready_for(self._board, self._only)
-                view = await asyncio.to_thread(self._read, pane.cursor)
-            except NeuroglassError as error:
-                self.say(inert(str(error)), error=True)
-                return
-            running = view.status is not None and view.status.running
-            stood, pane.view = pane.view.status, view
-            if self._remark[0] == STOPPING and not running:
-                self._remark = ("", False)
-            # Who has chosen a row keeps it, wherever new results put it.
-            places = [place for place, row in enumerate(view.rows) if row.neuron == at]
-            if places and at is not None:
-                pane.cursor = view.first + places[0]
-            pane.cursor = max(0, min(pane.cursor, view.total - 1))
-            pane.redraw()
-            self.draw_status()
-            if stood is None or view.status is None or stood.standing != view.status.standing:
-                self.draw_footer()
+            await self._look()
+            while self._wanted:  # a filter or an order was chosen meanwhile
+                await self._look()
+
+    async def _look(self) -> None:
+        self._wanted = False
+        pane = self._pane
+        at = pane.current.neuron if self._moved and pane.current is not None else None
+        try:
+            if self._board is not None and self._only is not None:
+                await self._engine.triages().ready_for(self._board, self._only)
+            view = await asyncio.to_thread(self._read, pane.cursor)
+        except NeuroglassError as error:
+            self.say(inert(str(error)), error=True)
+            return
+        if self._wanted:
+            return  # it answers what was asked before
+        running = view.status is not None and view.status.running
+        stood, pane.view = pane.view.status, view
+        if self._remark[0] == STOPPING and not running:
+            self._remark = ("", False)
+        # Who has chosen a row keeps it, wherever new results put it.
+        places = [place for place, row in enumerate(view.rows) if row.neuron == at]
+        if places and at is not None:
+            pane.cursor = view.first + places[0]
+        pane.cursor = max(0, min(pane.cursor, view.total - 1))
+        pane.redraw()
+        self.draw_status()
+        if stood is None or view.status is None or stood.standing != view.status.standing:
+            self.draw_footer()
 
     def _read(self, cursor: int) -> View:
         """Read what is new; on a thread."""

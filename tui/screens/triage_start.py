@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual import events
@@ -17,11 +18,14 @@ from tui.widgets.prompt import typed
 from tui.widgets.triage_pane import Choice, Dialog, TriagePane
 
 if TYPE_CHECKING:
+    from textual.worker import Worker
+
     from engine.engine import Engine
     from engine.triage import TriageRequest
 
 #: How many neurons the dialog offers to draw.
 SAMPLE = 200
+RECKONING = "triage-reckon"
 STOPPING = "Stopping; what is done is kept."
 
 
@@ -103,13 +107,12 @@ class Starter(Frame):
         self._request = None
         named = dialog.choices[dialog.row].where
         dialog.facts, dialog.lines = (("Reckoning …", False) if named else ("", False)), []
+        # What another row would do must not arrive on this one, where enter starts it.
+        self.workers.cancel_group(self, RECKONING)
         if named:
-            self.run_worker(
-                self._reckoned(dialog, named),
-                name="triage-reckon",
-                group="triage-reckon",
-                exclusive=True,
-            )
+            # Not a coroutine, which would be left unawaited when the next key cancels it.
+            reckon = partial(self._reckoned, dialog, named)
+            _: Worker[None] = self.run_worker(reckon, name=RECKONING, group=RECKONING)
 
     async def _reckoned(self, dialog: Dialog, named: str) -> None:
         from engine.triage import TriageRequest
