@@ -150,9 +150,10 @@ def _light(colour: str, vision: np.ndarray) -> float:
 def test_lightness_alone_orders_every_ramp_for_everybody(name: str, vision: str) -> None:
     for dark, shades in zip((True, False), RAMPS[name], strict=True):
         for ramp in (shades.heat, shades.cold):
-            # The first level is a grey that says: hardly anything.
-            light = [_light(colour, VISION[vision]) for colour in ramp[1:]]
-            assert light == sorted(light, reverse=not dark), (ramp, light)
+            light = [_light(colour, VISION[vision]) for colour in ramp]
+            assert len(light) == LEVELS - 1
+            rises = np.diff(light) * (1 if dark else -1)
+            assert (rises > 0).all(), (ramp, light)
 
 
 @pytest.mark.parametrize("name", RAMPS)
@@ -164,6 +165,10 @@ def test_text_can_be_read_on_every_colour_and_the_terminal_has_it(name: str) -> 
             assert style.bgcolor is not None
             ink, fill = style.color.get_truecolor().hex, style.bgcolor.get_truecolor().hex
             assert contrast(ink, fill) >= 3.0, (ink, fill)
+        first, ground = painted.heat[1].bgcolor, painted.heat[0].bgcolor
+        assert first is not None and ground is not None
+        hint = luminance(first.get_truecolor().hex) - luminance(ground.get_truecolor().hex)
+        assert (hint > 0) is (theme.dark is True), "the first level is on the ramp's side"
         below = [painted.cold[n] != painted.heat[n] for n in range(2, LEVELS)]
         assert all(below), "what is below zero looks different"
     steps = {0, 95, 135, 175, 215, 255}

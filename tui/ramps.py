@@ -42,8 +42,8 @@ _GREYS_LIGHT = _of("eeeeee d0d0d0 b2b2b2 9e9e9e 808080 626262 4e4e4e 303030")
 RAMPS: dict[str, tuple[Shades, Shades]] = {
     EMBER: (
         Shades(
-            _of("262626 5f0000 870000 af5f00 d75f00 ff8700 ffaf00 ffd75f"),
-            _of("262626 00005f 000087 005f87 0087af 00afd7 5fd7ff afffff"),
+            _of("1c1c1c 5f0000 870000 af5f00 d75f00 ff8700 ffaf00 ffd75f"),
+            _of("1c1c1c 000087 0000af 005f87 0087af 00afd7 5fd7ff afffff"),
             _of("875f00 875f00 af5f00"),
             _of("005f87 005f87 0087af"),
         ),
