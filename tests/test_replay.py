@@ -16,7 +16,10 @@ from tests.small_index import FOLDER
 from tui.cli.root import cli
 from tui.replay.recorder import Recorder
 from tui.replay.script import Script, Size, Step, read_script, to_toml
+from tui.theme import DARK, LIGHT
+from tui.theme import THEMES as ALL
 
+THEMES = {theme.name: theme for theme in ALL}
 SESSION = """
 title = "two pictures"
 sizes = ["80x24"]
@@ -83,6 +86,27 @@ def test_what_is_no_session_is_told_in_a_line(tmp_path: Path, text: str, what: s
     with pytest.raises(UsageError, match=r"bad\.toml") as caught:
         read_script(file)
     assert what in caught.value.message
+
+
+def test_a_theme_is_the_files_or_that_of_the_command_line(tmp_path: Path) -> None:
+    file, out = tmp_path / "one.toml", tmp_path / "pictures"
+    file.write_text(f'theme = "light"\n{SESSION}')
+    run("replay", str(file), "--out", str(out))
+    light = (out / "80x24 smaller.svg").read_text()
+    assert THEMES[LIGHT].background in light and THEMES[DARK].background not in light
+    run("replay", str(file), "--out", str(out), "--theme", "dark")
+    dark = (out / "80x24 smaller.svg").read_text()
+    assert THEMES[DARK].background in dark and THEMES[LIGHT].background not in dark
+    code, text = run("replay", str(file), "--theme", "mauve")
+    assert code == 2 and "no theme 'mauve'" in text and "light" in text
+
+
+def test_a_session_may_begin_with_nothing_scanned(tmp_path: Path) -> None:
+    file, out = tmp_path / "one.toml", tmp_path / "pictures"
+    file.write_text('index = "none"\nsteps = [{ keys = "e", picture = "opened" }]')
+    assert run("replay", str(file), "--out", str(out))[0] == 0
+    text = (out / "120x40 opened.svg").read_text().replace("&#160;", " ")
+    assert "Nothing has been scanned yet." in text
 
 
 def test_a_failing_command_is_told(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from tests.small_index import in_float64
 from tui.replay.player import fresh_home, play
-from tui.replay.script import Size, read_script
+from tui.replay.script import NO_INDEX, Size, read_script
 
 SESSIONS = Path(__file__).parent / "sessions"
 CASES = [
@@ -36,6 +36,7 @@ def test_session(path: Path, size: Size, snapshot: SnapshotAssertion, tmp_path: 
         taken.append(name)
         assert pictures(name=name) == svg
 
-    with fresh_home(in_float64(tmp_path / "index"), script.prepare) as home:
+    index = None if script.index == NO_INDEX else in_float64(tmp_path / "index")
+    with fresh_home(index, script.prepare) as home:
         asyncio.run(play(script, home, size, camera))
     assert taken == [step.picture for step in script.steps if step.picture]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,22 +29,9 @@ from engine.scan_request import ScanRequest
 from engine.senses.model import Senses
 from tests.small_index import FOLDER
 from tui.app import make_app
+from tui.replay import player
 
 SIZES = [(120, 40), (80, 24)]
-BUSY = {
-    "open",
-    "read",
-    "explain",
-    "estimate",
-    "effects",
-    "senses",
-    "prompt",
-    "firing",
-    "ablate",
-    "steer",
-}
-BUSY |= {"triage", "triage-reckon", "triage-start", "map", "library"}
-BUSY |= {f"library-{what}" for what in ("limits", "compare", "write", "open")}
 WIDE = pytest.mark.parametrize("size", SIZES, ids=["120x40", "80x24"])
 
 
@@ -54,11 +42,13 @@ class PacedEngine(Engine):
         scan_events: What the scan tells before it goes quiet.
         words: How many words an explanation streams before it goes quiet; None for all.
         loading: Whether the subject model is being loaded for ever.
+        quiet: Whether the words have stopped.
     """
 
     scan_events: Sequence[ScanEvent] = ()
     words: int | None = None
     loading: bool = False
+    quiet: bool = False
 
     async def effects(self, neuron: NeuronId, count: int = 10) -> Effects:
         if self.loading:
@@ -89,11 +79,12 @@ class PacedEngine(Engine):
             await asyncio.Event().wait()
 
     async def explain(self, neuron: NeuronId, **names: Any) -> AsyncGenerator[PipelineEvent, None]:
-        words = 0
+        words, self.quiet = 0, False
         async with aclosing(super().explain(neuron, **names)) as events:
             async for event in events:
                 words += isinstance(event, Word)
                 if self.words is not None and words > self.words:
+                    self.quiet = True
                     await asyncio.Event().wait()
                 yield event
 
@@ -140,6 +131,7 @@ def play(tmp_path: Path, snapshot: SnapshotAssertion) -> Play:
             assert pictures(name=name) == picture
 
         async with app.run_test(size=size) as pilot:
+            pilot.press = partial(press, pilot)  # type: ignore[method-assign]
             await settled(pilot)
             yield pilot, shoot
             if app.engine is not None:
@@ -152,20 +144,27 @@ def play(tmp_path: Path, snapshot: SnapshotAssertion) -> Play:
 async def settled(pilot: Pilot[object]) -> None:
     """Wait until nothing is read, opened or explained, and all is drawn.
 
-    A paced explanation never ends; it counts as settled when it has told all it will.
+    A paced engine never ends what it holds back; that counts as settled.
     """
-    quiet = 0
-    for _ in range(3000):
-        await pilot.pause(0.01)
-        names = {task.get_name() for task in asyncio.all_tasks()}
-        app = pilot.app
-        names |= {worker.name for worker in app.workers if worker.is_running}
-        engine = getattr(app, "engine", None)
-        paced = engine is not None and engine.words is not None
-        busy = names & (BUSY - {"explain"} if paced else BUSY)
-        if engine is not None and engine.loading:
-            busy -= {"effects", "senses", "prompt", "read"}
-        quiet = 0 if busy else quiet + 1
-        if quiet >= 12:
-            return
-    raise AssertionError(f"still busy: {names & BUSY}")
+    await player.settled(pilot, but=await _held_back(pilot))
+
+
+async def press(pilot: Pilot[object], *keys: str) -> None:
+    """Press keys, each when what the one before began has ended."""
+    for key in keys:
+        await player.press(pilot, key)
+        await player.done(pilot, but=await _held_back(pilot))
+
+
+async def _held_back(pilot: Pilot[object]) -> frozenset[str]:
+    engine = getattr(pilot.app, "engine", None)
+    if engine is None:
+        return frozenset()
+    held: set[str] = set()
+    if engine.words is not None:
+        held |= {"explain"}
+        while not engine.quiet and "explain" in player.busy(pilot.app):
+            await pilot.pause(0.01)
+    if engine.loading:
+        held |= {"effects", "load", "moved", "prompt", "read", "senses"}
+    return frozenset(held)

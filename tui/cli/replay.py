@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     help="Write a picture (SVG) for each step that names one into this folder.",
 )
 @click.option("--size", help="Terminal size, such as 80x24. Default: all that the file names.")
+@click.option("--theme", help="Colours: dark, light or plain. Default: what the file names.")
 @click.option("--check", is_flag=True, help="Compare with the pictures in --out; change nothing.")
 @click.option("--live", is_flag=True, help="Play it here in the terminal, for you to watch.")
 @click.option(
@@ -43,6 +45,7 @@ def command(
     file: Path,
     out: Path | None,
     size: str | None,
+    theme: str | None,
     check: bool,
     live: bool,
     pace: float,
@@ -56,6 +59,7 @@ def command(
     \b
         title = "A neuron is browsed"
         sizes = ["120x40", "80x24"]
+        theme = "light"
         prepare = ["annotate 1:1 --star"]
         steps = [
           { picture = "opened" },
@@ -64,6 +68,8 @@ def command(
           { keys = "enter", wait = "1:7" },
           { size = "60x20", picture = "smaller" },
         ]
+
+    With index = "none" it begins with nothing scanned.
 
     On the same index the pictures are the same on every machine. With --check, exits
     with 1 if one differs or is missing.
@@ -74,6 +80,8 @@ def command(
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     script = read_script(file)
+    if theme:
+        script = replace(script, theme=theme)
     if check and out is None:
         raise UsageError("--check needs pictures to compare with.", "Name their folder with --out.")
     sizes = (Size.parse(size),) if size else script.sizes
@@ -89,10 +97,13 @@ def command(
         raise click.exceptions.Exit(1)
 
 
-async def _index(place: Place, script: Script, any_index: bool) -> Path:
+async def _index(place: Place, script: Script, any_index: bool) -> Path | None:
     from tui.cli.place import open_index
     from tui.replay.player import check_index
+    from tui.replay.script import NO_INDEX
 
+    if script.index == NO_INDEX:
+        return None
     async with await place.engine() as engine:
         index = open_index(engine)
         if not any_index:
@@ -100,7 +111,7 @@ async def _index(place: Place, script: Script, any_index: bool) -> Path:
         return Path(index.path).resolve()
 
 
-def _headless(script: Script, index: Path, size: Size, out: Path | None, check: bool) -> int:
+def _headless(script: Script, index: Path | None, size: Size, out: Path | None, check: bool) -> int:
     """Play at one size; returns how many pictures are not as they were."""
     from tui.replay.player import fresh_home, play
 
@@ -138,7 +149,7 @@ def _write(path: Path, svg: str) -> None:
         ) from error
 
 
-def _live(script: Script, index: Path, pace: float) -> None:
+def _live(script: Script, index: Path | None, pace: float) -> None:
     from tui.app import NeuroglassApp
     from tui.replay.player import follow, fresh_home, session_app
 

@@ -13,6 +13,7 @@ import random
 import shlex
 import tempfile
 import time
+import unicodedata
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
@@ -24,7 +25,10 @@ from tui import tasks
 from tui.replay.script import Script, Size, Step
 
 if TYPE_CHECKING:
+    from textual.app import App
+    from textual.events import Key
     from textual.pilot import Pilot
+    from textual.timer import Timer
 
     from engine.engine import Engine
     from tui.app import NeuroglassApp
@@ -34,7 +38,7 @@ A = TypeVar("A", bound="NeuroglassApp")
 #: What runs for as long as the app does, or for very long: never waited for.
 STANDING = frozenset({"scan"})
 #: Everything has been drawn when nothing was under way for so many looks.
-LOOK_SECONDS, QUIET_LOOKS = 0.01, 12
+LOOK_SECONDS, QUIET_LOOKS = 0.01, 4
 #: What the window in a picture is called.
 TITLE = "neuroglass"
 #: How long a step may take.
@@ -91,8 +95,12 @@ def _quietly(run: Callable[[], object]) -> None:
 
 
 def session_app(home: Path, theme: str, app_class: type[A]) -> A:
-    """The app as a session sees it: nothing of the user's settings, no scan by itself."""
-    from tui.theme import DARK
+    """The app as a session sees it: nothing of the user's settings, no scan by itself.
+
+    Raises:
+        UsageError: there is no such theme.
+    """
+    from tui.theme import DARK, SHORT
 
     async def open_engine() -> Engine:
         from engine.engine import Engine
@@ -100,7 +108,12 @@ def session_app(home: Path, theme: str, app_class: type[A]) -> A:
         return await Engine.open(home)
 
     # A theme by name: otherwise it would depend on what this terminal can show.
-    return app_class(open_engine, scan=False, theme=theme or DARK)
+    app = app_class(open_engine, scan=False, theme=SHORT.get(theme, theme) or DARK)
+    if theme and app.theme != SHORT.get(theme, theme):
+        raise UsageError(
+            f"There is no theme {theme!r}.", f"Write {', '.join(SHORT)} or a theme of Textual's."
+        )
+    return app
 
 
 async def play(script: Script, home: Path, size: Size, camera: Camera) -> None:
@@ -157,20 +170,56 @@ def _gone(pilot: Pilot[object]) -> bool:
 async def _do(step: Step, pilot: Pilot[object], pace: float, live: bool) -> None:
     if step.size is not None and not live:
         await pilot.resize_terminal(step.size.width, step.size.height)
-    for key in (*step.keys, *step.text):
+    for number, key in enumerate((*step.keys, *step.text)):
         if pace:
             await asyncio.sleep(pace)
-        await pilot.press(key)
+        await press(pilot, key)
+        if number < len(step.keys):
+            await done(pilot)
+
+
+async def press(pilot: Pilot[object], *keys: str) -> None:
+    """Press keys, each when the one before has been taken.
+
+    Pilot's own way rests for a twentieth of a second after each key.
+    """
+    for key in keys:
+        pilot.app.post_message(_event(key))
+        for _ in range(2):  # what the key did, and what came of that
+            await pilot.pause(0)
+
+
+def _event(key: str) -> Key:
+    """A key as a terminal would tell it."""
+    from textual.events import Key
+    from textual.keys import REPLACED_KEYS, _character_to_key, _get_unicode_name_from_key
+
+    if len(key) == 1 and not key.isalnum():
+        key = _character_to_key(key)
+    try:
+        name = _get_unicode_name_from_key(REPLACED_KEYS.get(key, key))
+        character: str | None = unicodedata.lookup(name)
+    except KeyError:
+        character = key if len(key) == 1 else None
+    return Key(key, character)
 
 
 class _Late(Exception):
     """Something has taken too long."""
 
 
-def busy(app: object) -> set[str]:
-    """What the app is doing now."""
-    workers = {worker.name for worker in app.workers if worker.is_running}  # type: ignore[attr-defined]
-    return (workers | tasks.running()) - STANDING
+def busy(app: App[object]) -> set[str]:
+    """What the app is doing now, or will do by itself in a moment."""
+    workers = {worker.name for worker in app.workers if worker.is_running}
+    timers = {"a timer" for timer in _timers(app) if timer._task and not timer._task.done()}
+    return (workers | tasks.running() | timers) - STANDING
+
+
+def _timers(app: App[object]) -> Iterator[Timer]:
+    """All that go off only once."""
+    nodes = [app, *(node for screen in app.screen_stack for node in screen.walk_children())]
+    for node in (*nodes, *app.screen_stack):
+        yield from (timer for timer in list(node._timers) if timer._repeat == 0)
 
 
 async def settled(pilot: Pilot[object], *, but: frozenset[str] = frozenset()) -> None:
@@ -179,16 +228,23 @@ async def settled(pilot: Pilot[object], *, but: frozenset[str] = frozenset()) ->
     Args:
         but: Names of work that may go on.
     """
+    await done(pilot, QUIET_LOOKS, but=but)
+
+
+async def done(pilot: Pilot[object], looks: int = 1, *, but: frozenset[str] = frozenset()) -> None:
+    """Wait until nothing was under way for so many looks one after the other."""
     end = time.monotonic() + PATIENCE_SECONDS
     quiet = 0
-    while quiet < QUIET_LOOKS:
-        await pilot.pause(LOOK_SECONDS)
+    while True:
         if _gone(pilot):
             return
         doing = busy(pilot.app) - but
         quiet = 0 if doing else quiet + 1
+        if quiet >= looks:
+            return
         if time.monotonic() > end:
             raise _Late(f"still busy with {', '.join(sorted(doing))}")
+        await pilot.pause(LOOK_SECONDS)
 
 
 async def _wait_for(pilot: Pilot[object], text: str) -> None:

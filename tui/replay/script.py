@@ -3,7 +3,7 @@
     title = "A neuron is browsed"
     sizes = ["120x40", "80x24"]
     index = "6d52366ad3ee6691c0e3970440715429"
-    theme = "neuroglass-dark"
+    theme = "dark"
     prepare = ["annotate 1:1 --star"]
     steps = [
       { picture = "opened" },
@@ -15,7 +15,8 @@
 
 ``keys`` are Textual's key names with spaces between; ``text`` is typed after them,
 character by character.  ``wait`` is text that must appear on the screen, for what a
-process outside the app does; everything inside the app is waited for anyway.
+process outside the app does; everything inside the app is waited for anyway.  An ``index`` of
+``"none"`` is that of a user who has scanned nothing yet.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from engine.errors import UsageError
 
 #: Longest side of a terminal that a session may ask for.
 LARGEST = 500
+#: The index of a session that begins with nothing scanned.
+NO_INDEX = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,8 @@ class Script:
     Attributes:
         title: A sentence about it.
         sizes: Terminal sizes it is made for; the first is the one it was recorded at.
-        index: Identity of the index it was recorded on; empty: any.
-        theme: Name of the theme; empty: the app's own choice.
+        index: Identity of the index it was recorded on; empty: any; ``none``: nothing scanned.
+        theme: Name of the theme, long or short; empty: the dark one.
         prepare: Command lines of neuroglass, without the program's name, that are run on
             the session's empty home before the app opens.
         seed: Of what is random in the app.
