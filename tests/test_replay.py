@@ -109,6 +109,14 @@ def test_a_session_may_begin_with_nothing_scanned(tmp_path: Path) -> None:
     assert "Nothing has been scanned yet." in text
 
 
+def test_what_a_session_writes_is_of_the_same_day_always(tmp_path: Path) -> None:
+    file, out = tmp_path / "one.toml", tmp_path / "pictures"
+    file.write_text('steps = [{ keys = "e s g l", picture = "saved" }]')
+    assert run("replay", str(file), "--out", str(out))[0] == 0
+    text = (out / "120x40 saved.svg").read_text().replace("&#160;", " ")
+    assert "by token-lookup, 2026-01-02" in text
+
+
 def test_a_failing_command_is_told(tmp_path: Path) -> None:
     file = tmp_path / "one.toml"
     file.write_text('prepare = ["show 99:1"]\nsteps = [{ keys = "j" }]')

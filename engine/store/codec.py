@@ -9,18 +9,33 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+#: What the clock of this process is put forward by.
+_ahead = timedelta()
+
+
+@contextmanager
+def clock_from(start: datetime) -> Iterator[None]:
+    """Count the time of what is written from this one, for what must repeat on any day."""
+    global _ahead
+    before, _ahead = _ahead, start - datetime.now(UTC)
+    try:
+        yield
+    finally:
+        _ahead = before
+
 
 def now(ago: timedelta | None = None) -> str:
     """The time, or so long ago, as ISO 8601 text in UTC; sorts as time does."""
     return (
-        (datetime.now(UTC) - (ago or timedelta()))
+        (datetime.now(UTC) + _ahead - (ago or timedelta()))
         .isoformat(timespec="milliseconds")
         .replace("+00:00", "Z")
     )

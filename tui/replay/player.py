@@ -16,6 +16,7 @@ import time
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -39,6 +40,8 @@ A = TypeVar("A", bound="NeuroglassApp")
 STANDING = frozenset({"scan"})
 #: Everything has been drawn when nothing was under way for so many looks.
 LOOK_SECONDS, QUIET_LOOKS = 0.01, 4
+#: What is written in a session is always of this day, since it is shown.
+DAY = datetime(2026, 1, 2, 12, tzinfo=UTC)
 #: What the window in a picture is called.
 TITLE = "neuroglass"
 #: How long a step may take.
@@ -68,9 +71,10 @@ def fresh_home(index: Path | None, prepare: Sequence[str] = ()) -> Iterator[Path
     import click
 
     from engine.paths import write_pointer
+    from engine.store.codec import clock_from
     from tui.cli.root import cli
 
-    with tempfile.TemporaryDirectory(prefix="neuroglass-") as folder:
+    with tempfile.TemporaryDirectory(prefix="neuroglass-") as folder, clock_from(DAY):
         home = Path(folder)
         if index is not None:
             write_pointer(home, index)

@@ -75,7 +75,8 @@ class Browser(Looker):
 
     def why_not(self, action: Action) -> str:
         reason = super().why_not(action)
-        if not reason and action.needs in ("neuron", "model") and self.neuron_view is None:
+        of_neuron = action.needs in ("neuron", "model") or action.id == "open"
+        if not reason and of_neuron and self.neuron_view is None:
             going = action.method in ("action_neuron", "action_layer", "action_random")
             return "" if going and self.layer_view is not None else "No neuron is shown yet."
         return reason

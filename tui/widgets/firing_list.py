@@ -113,6 +113,6 @@ class FiringList(Pane, can_focus=True):
         mark = "▌" if here else "▸" if shown else " "
         share = min(one.share, 9.99)
         text = f"{one.neuron!s:>7} {share:>6.0%}{one.activation:>7.2f}{number(one.z, 1):>6}"
-        room = max(width - 4 - len(text), 0)
+        room = max(width - 5 - len(text), 0)
         hint = fitted(self._hints.get(one.neuron, ""), room)
         return [(mark, palette.accent), (f" {text}", style), (f"  {hint}", quiet)]
