@@ -24,7 +24,7 @@ from pathlib import Path
 from tests.small_index import FOLDER
 from tui.actions import ACTIONS
 from tui.app import NeuroglassApp
-from tui.replay.player import fresh_home, session_app
+from tui.replay.player import fresh_home, press, session_app
 
 SIZES = [(120, 40), (80, 24), (100, 30), (60, 20), (60, 16), (40, 12), (20, 10), (200, 60)]
 #: Keys that end the app or start a scan of text that is not there: now and then.
@@ -73,7 +73,7 @@ async def hammer(home: Path, keys: int, seed: int) -> Report:
         async with app.run_test(size=rng.choice(SIZES)) as pilot:
             while report.pressed < keys and not app.leaving:
                 report.screens[type(app.screen).__name__] += 1
-                await pilot.press(_key(rng, usual))
+                await press(pilot, _key(rng, usual))
                 report.pressed += 1
                 if rng.random() < 0.02:
                     await pilot.resize_terminal(*rng.choice(SIZES))

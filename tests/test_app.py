@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import time
 import unicodedata
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +26,15 @@ from engine.glyphs import cells
 from engine.neuron import NeuronId
 from tui.app import NeuroglassApp, make_app
 from tui.passages import MISSING, level_floor, levels
+from tui.replay import player
 from tui.session import GROUPS, clock
 from tui.theme import DARK, LEVELS, LIGHT, PLAIN, THEMES, palette
 from tui.widgets.pane import changed_columns, merged, width_of, wrapped
 from tui.wrapping import wrap
 
 SIZE = (120, 40)
+#: What takes longer than so many seconds goes on beside the next key.
+AT_ONCE = 0.5
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -47,6 +52,14 @@ async def until(pilot: Pilot[object], holds: Callable[[], bool], seconds: float 
     await pilot.pause(0.05)
 
 
+async def press(pilot: Pilot[object], *keys: str) -> None:
+    """Press keys, each when the one before has done what it can at once."""
+    for key in keys:
+        await player.press(pilot, key)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(player.done(pilot), AT_ONCE)
+
+
 @asynccontextmanager
 async def running(
     home: Path, size: tuple[int, int] = SIZE, theme: str | None = None
@@ -58,6 +71,7 @@ async def running(
 
     app = make_app(factory, scan=False, theme=theme)
     async with app.run_test(size=size) as pilot:
+        pilot.press = partial(press, pilot)  # type: ignore[method-assign]
         await until(pilot, lambda: app.explorer.neuron_view is not None)
         yield app, pilot
         if app.engine is not None:

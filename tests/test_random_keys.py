@@ -15,5 +15,5 @@ from tui.replay.player import fresh_home
 def test_random_keys_break_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with fresh_home(FOLDER, PREPARE) as home:
         monkeypatch.chdir(tmp_path)
-        report = asyncio.run(hammer(home, keys=150, seed=1))
-    assert report.pressed == 150 and report.saved >= 4
+        report = asyncio.run(hammer(home, keys=400, seed=1))
+    assert report.pressed == 400 and report.saved >= 4

@@ -8,11 +8,12 @@ import re
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from test_app import screen_text, until
+from test_app import press, screen_text, until
 from test_terminal import Terminal
 from textual.pilot import Pilot
 
@@ -49,6 +50,7 @@ async def started(home: Path) -> AsyncIterator[tuple[NeuroglassApp, Pilot[object
         factory, scan=False, settings=settings, problems=problems, restore=settings.restore
     )
     async with app.run_test(size=(120, 40)) as pilot:
+        pilot.press = partial(press, pilot)  # type: ignore[method-assign]
         await until(pilot, lambda: app.explorer.neuron_view is not None)
         yield app, pilot
         if not app.leaving:

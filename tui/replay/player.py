@@ -190,7 +190,8 @@ async def press(pilot: Pilot[object], *keys: str) -> None:
     for key in keys:
         pilot.app.post_message(_event(key))
         for _ in range(2):  # what the key did, and what came of that
-            await pilot.pause(0)
+            if not _gone(pilot):
+                await pilot.pause(0)
 
 
 def _event(key: str) -> Key:
