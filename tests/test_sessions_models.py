@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 
 import pytest
 from loopback.server import Loopback, Says, Script, Seen, Status
@@ -10,8 +12,11 @@ from ui_player import WIDE, Play
 
 from engine.choices import Choices, Price
 from engine.engine import Engine
+from engine.models.replies import FILE_NAME
 
 MODEL = "vllm:tester"
+#: What explaining and scoring a neuron asks for.
+ALL = 43
 CHOICES = Choices(
     explainer="summary",
     explainer_model=MODEL,
@@ -50,6 +55,15 @@ def served(loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> Loopback:
     return loopback
 
 
+def replies(app: object) -> int:
+    """How many replies are kept."""
+    engine = getattr(app, "engine", None)
+    assert isinstance(engine, Engine)
+    with contextlib.closing(sqlite3.connect(engine.home / FILE_NAME)) as kept:
+        [count] = kept.execute("SELECT count(*) FROM replies").fetchone()
+    return int(count)
+
+
 async def remember(app: object, choices: Choices = CHOICES) -> None:
     engine = getattr(app, "engine", None)
     assert isinstance(engine, Engine)
@@ -78,15 +92,12 @@ async def test_explained_by_a_model(play: Play, size: tuple[int, int], served: L
         await pilot.press("enter")
         await shoot("2 words streaming")
         # The run goes on behind the words: how far it is must not depend on the machine.
-        seen = -1
-        while seen != len(served.requests):
-            seen = len(served.requests)
-            await pilot.pause(1.0)
+        while replies(pilot.app) < ALL:
+            await pilot.pause(0.05)
         await pilot.press("x")
         await shoot("3 cancelled")
     async with play(size) as (pilot, shoot):
         await pilot.press(":", *"1:1", "enter", "e")
-        await pilot.pause(0.3)
         await pilot.press("enter")
         await shoot("4 scored, a record missing")
         await pilot.press("s", "8", ".")
@@ -109,6 +120,5 @@ async def test_a_model_that_fails(
     async with play(size) as (pilot, shoot):
         await remember(pilot.app)
         await pilot.press(":", *"1:1", "enter", "e")
-        await pilot.pause(0.3)
         await pilot.press("enter")
         await shoot("1 wrong key")

@@ -14,7 +14,7 @@ from engine.choices import Choices
 from engine.engine import Engine
 from engine.triage import TriageRequest
 from engine.triage import lock as locks
-from tui.screens.triage import LOOK
+from tui.replay.player import appears
 
 MODEL = "openai:gpt-4o-mini"
 
@@ -84,10 +84,10 @@ async def test_the_states_of_a_run(play: Play, size: tuple[int, int]) -> None:
         await pilot.press("p")
         await shoot("2 stopping")
         held.close()
-        await pilot.pause(2 * LOOK)
+        await appears(pilot, "interrupted")
         await shoot("3 interrupted")
         await stands(engine, state="stopped")
-        await pilot.pause(2 * LOOK)
+        await appears(pilot, "stopped")
         await shoot("4 stopped")
         await stands(
             engine,
@@ -97,11 +97,11 @@ async def test_the_states_of_a_run(play: Play, size: tuple[int, int]) -> None:
             remedy="Raise the budget to carry on; what was answered is kept.",
             **used,
         )
-        await pilot.pause(2 * LOOK)
+        await appears(pilot, "failed")
         await shoot("5 failed")
         waits = "9 replies collected; 1 batch at openai: 120 of 420 requests answered"
         await stands(engine, choices, batch=True, state="waiting", note=waits, **used)
-        await pilot.pause(2 * LOOK)
+        await appears(pilot, "waiting")
         await shoot("6 waiting for a batch")
 
 

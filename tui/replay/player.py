@@ -155,7 +155,7 @@ async def follow(
             await _do(step, pilot, pace, live)
             await settled(pilot)
             if step.wait:
-                await _wait_for(pilot, step.wait)
+                await appears(pilot, step.wait)
         except _Late as late:
             raise ReplayError(
                 f"Step {number} did not end: {late}.", "Is it the same index?"
@@ -252,7 +252,8 @@ async def done(pilot: Pilot[object], looks: int = 1, *, but: frozenset[str] = fr
         await pilot.pause(LOOK_SECONDS)
 
 
-async def _wait_for(pilot: Pilot[object], text: str) -> None:
+async def appears(pilot: Pilot[object], text: str) -> None:
+    """Wait until the screen says something, and all is drawn."""
     end = time.monotonic() + PATIENCE_SECONDS
     while text not in screen_text(pilot.app):
         if time.monotonic() > end:
