@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from loopback.server import Loopback, Script, Seen, Status
 from store_samples import carded
@@ -356,6 +356,13 @@ saved = st.lists(
 
 
 @given(saved, st.sampled_from(list(Sorting)), scores, st.none() | st.integers(0, 5))
+@example(
+    # Scoring 3 is deleted as 1 and 2 come back: the ids add up to the same.
+    [(NeuronId(0, 0), text, score) for text, score in zip("aab", (None, 0.0, None), strict=True)],
+    Sorting.BEST,
+    None,
+    None,
+)
 @settings(
     max_examples=25,
     deadline=None,

@@ -7,6 +7,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from engine.store.searching import match
 
 
@@ -53,13 +56,26 @@ def senses_since(
     return [(row[0], row[1], row[2], row[3]) for row in rows if row[3]]
 
 
+#: Factors and primes of :func:`mark`.
+_BY, _OF = (7919, 7907), (10_007, 10_009)
+
+
+def mark(ids: NDArray[np.int64]) -> int:
+    """A number by which sets of row ids are told apart, below 2^27 for each id.
+
+    Their sum would not do: when 3 is deleted as 1 and 2 are brought back, it is the same.
+    """
+    return int((ids * _BY[0] % _OF[0] * (ids * _BY[1] % _OF[1])).sum())
+
+
 def scoring_counts(db: sqlite3.Connection, model: str) -> tuple[int, int, int]:
-    """How many scorings a model has, the row id of the newest, and the sum of all row ids.
+    """How many scorings a model has, the row id of the newest, and :func:`mark` of all.
 
     All are 0 without any. If none of the three has changed, neither have the scorings.
     """
+    marks = f"scorings.id * {_BY[0]} % {_OF[0]} * (scorings.id * {_BY[1]} % {_OF[1]})"
     row = db.execute(
-        "SELECT count(*), coalesce(max(scorings.id), 0), coalesce(sum(scorings.id), 0) "
+        f"SELECT count(*), coalesce(max(scorings.id), 0), coalesce(sum({marks}), 0) "
         "FROM scorings "
         "JOIN explanations ON explanations.id = scorings.explanation_id "
         "JOIN neurons ON neurons.id = explanations.neuron_id "

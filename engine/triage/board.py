@@ -18,6 +18,7 @@ from engine.index import Index
 from engine.neuron import NeuronId
 from engine.promoted import named
 from engine.store import Store
+from engine.store.ranking import mark
 
 #: Bins of a layer's histogram: tenths from 0 to 1; what is below 0 is in the first.
 BINS = 10
@@ -133,7 +134,8 @@ class Board:
         self._counts = counts
         rows = self._store.scorings_since(self._index.model_id, self._newest)
         # Something was deleted, or brought back.
-        if int(self._ints[:, 0].sum()) + sum(row[0] for row in rows) != counts[2]:
+        new = np.array([row[0] for row in rows], np.int64)
+        if mark(self._ints[:, 0]) + mark(new) != counts[2]:
             self._ints, self._floats = self._ints[:0], self._floats[:0]
             self._senses[:], self._sensed = 0, 0
             rows = self._store.scorings_since(self._index.model_id)
