@@ -126,6 +126,7 @@ class Parts(Screen[None]):
         for name, wanted in (("tiny", tiny), ("narrow", narrow), ("medium", medium)):
             self.set_class(wanted, name)
         self.laid_out()
+        self.draw_status()
         self.draw_footer()
         self.query_one(TooSmall).redraw()
 

@@ -16,7 +16,7 @@ from tui.look import PLAIN, Look
 from tui.passages import MISSING, Block, Passage, lay_out, own_extreme, worst
 from tui.session import number
 from tui.theme import BARS
-from tui.widgets.pane import Pane, Span, between, width_of, wrapped
+from tui.widgets.pane import Pane, Span, between, squeezed, width_of, wrapped
 
 GUTTER = 8
 ROOMY = 24  # from this height on a blank row follows every excerpt
@@ -334,8 +334,8 @@ class Heatmap(Pane, can_focus=True):
         before = ""
         if passage.expected is not None:
             before = f"r {number(passage.correlation)} · {passage.role} · "
-            if passage.failure:
-                before = f"{passage.failure} · {before}"
+            if passage.failure:  # the bottom line says where it is from
+                return squeezed(passage.failure, self._width - GUTTER - 2)
         if not passage.document:  # published excerpts don't say where they are from
             return before.removesuffix(" · ")
         after = f" · {passage.offset:,}"

@@ -386,11 +386,13 @@ class MapPane(Pane, can_focus=True):
     def _legend(self, cells: Cells, width: int) -> list[Span]:
         palette = self.palette
         spans: list[Span] = [(" · ", palette.faint), ("none", palette.dim)]
-        for level, label in enumerate(level_labels(cells.bounds), start=1):
+        labels = level_labels(cells.bounds)
+        gap = " " if width_of(spans) + sum(len(label) + 5 for label in labels) > width else "  "
+        for level, label in enumerate(labels, start=1):
             sign: Span = (SIGNS[level], palette.text)
             if self._coloured:
                 sign = ("  ", self._style(level, level))
-            part: list[Span] = [("  ", palette.text), sign, (f" {label}", palette.dim)]
+            part: list[Span] = [(gap, palette.text), sign, (f" {label}", palette.dim)]
             if width_of(spans) + width_of(part) > width:
                 break
             spans += part

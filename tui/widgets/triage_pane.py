@@ -137,7 +137,7 @@ class TriagePane(Pane, can_focus=True):
     # -- left
 
     def _left(self, width: int, height: int) -> list[list[Span]]:
-        rows = self._run(width, max(height // 2, 8))
+        rows = self._run(width, max(height // 2, 8, height - len(self.view.layers) - 3))
         rows.append([])
         return rows + self._layers(width, height - len(rows))
 
