@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container
+from textual.css.query import NoMatches
 from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.widget import Widget
@@ -157,7 +159,8 @@ class Parts(Screen[None]):
     def draw_top(self) -> None:
         """Repaint the top line."""
         if self.is_mounted:
-            self.query_one("#top", Line).show(*self.head())
+            with suppress(NoMatches):  # what was read arrives as the screen is left
+                self.query_one("#top", Line).show(*self.head())
 
     def draw_footer(self) -> None:
         """Repaint the line of keys."""
@@ -168,7 +171,8 @@ class Parts(Screen[None]):
             spans = status.key_line(special, palette, width)
         else:
             spans = status.footer(self._footer(), palette, width)
-        self.query_one("#footer", Line).show(spans)
+        with suppress(NoMatches):
+            self.query_one("#footer", Line).show(spans)
 
     def _footer(self) -> list[tuple[str, str, bool]]:
         """Key and title of what can be done, and whether it must be shown."""

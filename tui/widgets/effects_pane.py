@@ -219,7 +219,7 @@ class EffectsPane(Pane, can_focus=True):
             rows = [[(f" {line}", palette.error)] for line in wrapped(text, width - 2)]
         else:
             text = text or "Beside a neuron: its explanation, or the token it likes best."
-            rows = [[(f" {text}", palette.faint)]]
+            rows = [[(f" {fitted(text, width - 2)}".rstrip(), palette.faint)]]
         if height >= ROOMY:
             rows.append([])
         self._grid = []

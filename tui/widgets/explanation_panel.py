@@ -10,7 +10,7 @@ from tui.find import rows_with
 from tui.session import NeuronView, Result, number
 from tui.theme import Palette
 from tui.widgets.facts import facts
-from tui.widgets.pane import Pane, Span, between
+from tui.widgets.pane import Pane, Span, between, width_of
 from tui.widgets.rows import Rows, heading, paragraph, score_row
 
 if TYPE_CHECKING:
@@ -211,18 +211,17 @@ def judged(judgements: Sequence[Judgement], width: int, palette: Palette) -> Row
         if one.interval is not None:
             interval = f" [{one.interval.low:.2f}, {one.interval.high:.2f}]"
         other = judgement.chance[0].value if judgement.chance else None
-        rows.append(
-            between(
-                [
-                    (f" {inert(judgement.scorer):<12}", palette.dim),
-                    (f"{number(one.value):>5}", palette.strong),
-                    (interval, palette.dim),
-                ],
-                [(f"{number(other):>5} ", palette.text)],
-                width,
-                palette.text,
-            )
-        )
+        left = [
+            (f" {inert(judgement.scorer):<12}", palette.dim),
+            (f"{number(one.value):>5}", palette.strong),
+        ]
+        right = [(f"{number(other):>5} ", palette.text)]
+        below: Rows = []
+        if width_of([*left, *right]) + len(interval) <= width:
+            left.append((interval, palette.dim))
+        elif interval:  # in a line of its own rather than cut off
+            below = [[(f"{'':>12}{interval}", palette.dim)]]
+        rows += [between(left, right, width, palette.text), *below]
         if one.coverage < 1 or one.message:
             why = f"{one.coverage:.0%} answered. {one.message}".strip()
             rows += [[(line[0][0], palette.error)] for line in paragraph(why, width, palette)]

@@ -59,10 +59,10 @@ def merged(spans: Iterable[Span], width: int, fill: Style) -> Row:
 
 
 def between(left: Sequence[Span], right: Sequence[Span], width: int, fill: Style) -> list[Span]:
-    """``left`` flush left and ``right`` flush right; the left one gives way."""
+    """``left`` flush left and ``right`` flush right; the left one gives way, and says so."""
     room = max(width - width_of(right), 0)
     gap = min(2, room) if width_of(left) > room else 0
-    return [*merged(left, room - gap, fill), (" " * gap, fill), *right]
+    return [*merged(left, room - gap, fill), ("… "[:gap], fill), *right]
 
 
 def fitted(text: str, width: int) -> str:
