@@ -13,7 +13,8 @@ from textual._compositor import CompositorUpdate, LayoutUpdate
 from textual.geometry import Region
 from textual.strip import Strip
 
-from tui.canvas import REST, Canvas, cells_of, pen_of, switch
+from tui.canvas import REST, Canvas, cells_of
+from tui.pens import pen_of, switch
 
 SYSTEM = ColorSystem.TRUECOLOR
 STYLES = (
