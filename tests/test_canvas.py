@@ -87,9 +87,11 @@ def _terminal(width: int, height: int) -> tuple[pyte.Screen, pyte.Stream]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(frames)
-def test_differences_add_up_to_the_screen(frames: list[list[tuple[int, int, Strip]]]) -> None:
-    canvas = Canvas(24, 6)
+@given(frames, st.booleans())
+def test_differences_add_up_to_the_screen(
+    frames: list[list[tuple[int, int, Strip]]], erases: bool
+) -> None:
+    canvas = Canvas(24, 6, erases=erases)
     screen, stream = _terminal(24, 6)
     for strips in frames:
         for x, y, strip in strips:
@@ -134,6 +136,22 @@ def test_one_changed_letter_costs_a_move_a_style_and_the_letter() -> None:
     canvas.changes()
     canvas.put(0, 1, Strip([Segment("the same birds as before", style)]), ColorSystem.EIGHT_BIT)
     assert canvas.changes() == "\x1b[2;10H\x1b[0;38;5;250;48;5;233mbi"
+
+
+def test_a_colour_is_taken_once_for_all_that_has_it_and_blanks_are_erased() -> None:
+    low, high = (Style(color="#c6c6c6", bgcolor=ground) for ground in ("#121212", "#5f0000"))
+    for erases in (False, True):
+        canvas = Canvas(40, 5, erases=erases)
+        canvas.changes()
+        for y in range(5):
+            canvas.put(3, y, Strip([Segment("a", low), Segment("b", high)] * 4), SYSTEM)
+            canvas.put(11, y, Strip([Segment(" " * 20, low)]), SYSTEM)
+        sent = canvas.changes()
+        assert sent.count("m") == 2
+        assert sent.count("\x1b[20X") == (5 if erases else 0)
+        screen, stream = _terminal(40, 5)
+        stream.feed(sent)
+        assert _seen(screen) == _whole(canvas, _terminal(40, 5)[0])
 
 
 def test_no_control_character_gets_through() -> None:

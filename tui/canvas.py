@@ -3,8 +3,8 @@
 Textual sends every cell of a region that has changed, with its style in full. Over SSH
 the bytes are what counts, so here the screen is kept as cells, and only cells that
 differ from what was sent before are sent again, with the fewest style codes and moves
-of the cursor: all that has one style before what has the next. Since a difference is taken when the line is free, frames that were
-overtaken meanwhile are never sent at all.
+of the cursor: all that has one style before what has the next. Since a difference is
+taken when the line is free, frames that were overtaken meanwhile are never sent at all.
 
 Nothing that moves the cursor by itself gets through: control characters are dropped,
 and after a character whose width terminals disagree about the cursor is placed anew.
@@ -28,6 +28,8 @@ from tui.pens import PLAIN_PEN, SEEN_ON_BLANKS, Pen, on_blank, one_pen, pen_of, 
 LEAP_BYTES = 4
 #: A gap so wide is gone over with blanks where it is drawn anyway: a move is longer.
 BRIDGE_CELLS = 3
+#: What erasing blanks costs, and a longer move behind them.
+ERASE_BYTES = 6
 _DOWN = "\x1bD"  # index, as in a VT100; unlike a line feed no terminal driver lengthens it
 #: The second cell of a character that takes two.
 REST = ""
@@ -61,10 +63,12 @@ class Canvas:
 
     Args:
         width, height: Size in cells.
+        erases: Whether the terminal can erase characters, in the present background.
     """
 
-    def __init__(self, width: int, height: int) -> None:
+    def __init__(self, width: int, height: int, *, erases: bool = False) -> None:
         self.width, self.height = width, height
+        self._erases = erases
         self._cells = [[" "] * width for _ in range(height)]
         self._pens = [[PLAIN_PEN] * width for _ in range(height)]
         #: What the terminal shows of each row; None while that is unknown.
@@ -134,7 +138,7 @@ class Canvas:
         Args:
             limit: If the sequence would be longer, return None and take nothing as sent.
         """
-        way = _Way(self.width)
+        way = _Way(self.width, self._erases)
         different = []
         by_pen: dict[Pen, list[_Run]] = {}
         for y in sorted(self._touched):
@@ -231,9 +235,10 @@ def _parts(
 class _Way:
     """A sequence that is being written: where cursor and pen are."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, erases: bool) -> None:
         self.out: list[str] = []
         self._width = width
+        self._erases = erases
         self._y = self._x = -1  # unknown
         self._pen: Pen | None = None
 
@@ -278,10 +283,20 @@ class _Way:
                 if run.y != self._y or run.start != self._x:
                     self._move(run.y, run.start)
                 self._switch(pen)
-                self.out.append(run.text)
-                self._x = run.stop
-                if run.stop == self._width:  # there some terminals stay, and some wait beyond it
-                    self._x = -1
+                self._draw(run)
+
+    def _draw(self, run: _Run) -> None:
+        """Send a run; many blanks at its end are erased."""
+        text = run.text.rstrip(" ")
+        blanks = len(run.text) - len(text)
+        if self._erases and blanks > ERASE_BYTES and not on_blank(run.pen).attributes:
+            self.out.append(f"{text}\x1b[{blanks}X")
+            self._x = run.stop - blanks
+            return
+        self.out.append(run.text)
+        self._x = run.stop
+        if run.stop == self._width:  # there some terminals stay, and some wait beyond it
+            self._x = -1
 
     def _carefully(self, y: int, x: int, end: int, cells: list[str]) -> None:
         """Send cells with one pen, and find the place again after each uncertain one."""

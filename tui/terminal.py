@@ -16,6 +16,7 @@ answered: by then it has drawn.
 from __future__ import annotations
 
 import asyncio
+import curses
 import os
 import select
 import sys
@@ -136,6 +137,15 @@ def _name_of(descriptor: int) -> str:
         return ""
 
 
+def _erases(descriptor: int) -> bool:
+    """Whether the terminal says that it erases characters in the present background."""
+    try:
+        curses.setupterm(os.environ.get("TERM"), descriptor)
+        return curses.tigetflag("bce") == 1 and curses.tigetstr("ech") == b"\x1b[%p1%dX"
+    except curses.error:
+        return False
+
+
 class LeanDriver(LinuxDriver):
     """Textual's driver for Linux and macOS over a :class:`Line` and a :class:`Canvas`."""
 
@@ -145,6 +155,7 @@ class LeanDriver(LinuxDriver):
         terminals = [one for one in streams if one is not None and one.isatty()]
         self._line = Line(terminals[0].fileno(), self._go_on)
         self._canvas = Canvas(0, 0)
+        self._erases = _erases(terminals[0].fileno())
         self._cursor = self._wanted_cursor = ""
         self._late = False
         self._answers = False  # whether the terminal answers the question
@@ -213,7 +224,7 @@ class LeanDriver(LinuxDriver):
             False if the update is of a kind that only Textual can write.
         """
         if (self._canvas.width, self._canvas.height) != size:
-            self._canvas = Canvas(*size)
+            self._canvas = Canvas(*size, erases=self._erases)
         if not self._canvas.draw(update, system or ColorSystem.TRUECOLOR):
             self._canvas.forget()
             return False
