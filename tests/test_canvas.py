@@ -148,7 +148,7 @@ def test_a_colour_is_taken_once_for_all_that_has_it_and_blanks_are_erased() -> N
             canvas.put(11, y, Strip([Segment(" " * 20, low)]), SYSTEM)
         sent = canvas.changes()
         assert sent.count("m") == 2
-        assert sent.count("\x1b[20X") == (5 if erases else 0)
+        assert sent.count("\x1b[21X") == (5 if erases else 0)
         screen, stream = _terminal(40, 5)
         stream.feed(sent)
         assert _seen(screen) == _whole(canvas, _terminal(40, 5)[0])

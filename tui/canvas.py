@@ -228,6 +228,8 @@ def _parts(
                         pen = pens[end]
                 drawn = drawn or cells[end] != " "
                 end += 1
+            if end < len(cells) and cells[end] == REST:  # the half that stays the same
+                end += 1
             yield _Run(y, x, end, "".join(cells[x:end]), pen)
             x = end
 
