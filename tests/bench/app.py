@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -71,6 +71,38 @@ class Keys:
                 self.texts.append(text_changed(before, picture_of(terminal.screen)))
                 self.whole.append(naive(terminal.screen))
         return self
+
+
+def _heatmap(terminal: Terminal) -> tuple[str, list[str]]:
+    """The heading of the pane in the middle, and what is below it."""
+    heading, *rest = (line.split("│")[1] for line in terminal.text().splitlines()[2:-3])
+    return heading.split(" max ")[0], rest[2:-1]
+
+
+def _at_token(terminal: Terminal) -> str:
+    """The line that tells of the token under the cursor."""
+    return terminal.text().splitlines()[-2]
+
+
+def answered(
+    terminal: Terminal, key: bytes, count: int, shown: Callable[[Terminal], Sequence[object]]
+) -> Keys:
+    """Type, and wait until all that ``shown`` takes from the screen has changed.
+
+    What else is painted meanwhile (the progress of a scan, words that come in) doesn't count.
+    """
+    keys = Keys()
+    for _ in range(count):
+        before, start = shown(terminal), time.perf_counter()
+        terminal.send(key)
+        while any(old == new for old, new in zip(before, shown(terminal), strict=True)):
+            if time.perf_counter() - start > 5:
+                raise TimeoutError(terminal.text())
+            terminal.pump(0.005)
+        keys.times.append(time.perf_counter() - start)
+        terminal.pump(0.1)
+        terminal.pump(0.1)
+    return keys
 
 
 def milliseconds(name: str, times: list[float]) -> str:
@@ -186,12 +218,13 @@ def load(count: int) -> None:
         while time.perf_counter() < asked and "enter" not in terminal.text().splitlines()[-2]:
             terminal.pump(0.05)
         terminal.send(b"\r")
-        neurons, tokens = Keys(), Keys()
-        while len(neurons.times) < count and "tok/s" in terminal.text():
-            neurons.type(terminal, b"J", 6, compare=False)
+        terminal.wait(lambda text: "word5 " in text)
+        neurons = answered(terminal, b"J", count, _heatmap)
         terminal.send(b"\t")
-        while len(tokens.times) < count and "tok/s" in terminal.text():
-            tokens.type(terminal, b"l", 6, compare=False)
+        terminal.settle(0.3, 2)
+        tokens = answered(terminal, b"l", count, lambda one: (_at_token(one),))
+        if "tok/s" not in terminal.text():
+            raise RuntimeError("the scan was over before the keys were")
         show("scan and stream: next neuron (J)", neurons)
         show("scan and stream: next token (l)", tokens)
 
