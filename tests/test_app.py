@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.color import ColorSystem
 from rich.style import Style
+from textual import events
 from textual.pilot import Pilot
 
 from engine.engine import Engine
@@ -163,6 +164,37 @@ async def test_a_burst_of_keys_ends_on_the_right_neuron(home: Path) -> None:
         await until(pilot, lambda: "Neuron 1:24" in screen_text(app))
         assert app.explorer.neuron_view is not None
         assert app.explorer.neuron_view.record.neuron == NeuronId(1, 24)
+
+
+async def test_keys_in_a_burst_act_on_what_the_keys_before_them_did(home: Path) -> None:
+    names = {"]": "right_square_bracket", "*": "asterisk", "'": "apostrophe"}
+
+    def at_once(app: NeuroglassApp, keys: str) -> None:
+        for key in keys:
+            app.post_message(events.Key(names.get(key, key), key))
+
+    async with running(home) as (app, pilot):
+        assert app.engine is not None
+        assert app.engine.index is not None
+        await pilot.press("o", "home")
+        strongest = [app.engine.index.layer(n).maximum for n in range(3)]
+        order = [(-column).argsort(kind="stable").tolist() for column in strongest]
+        first = order[0][0]
+        await until(pilot, lambda: f"Neuron 0:{first} " in screen_text(app))
+
+        at_once(app, "]jjj*")
+        third = order[1][order[1].index(first) + 3]
+        await until(pilot, lambda: f"Neuron 1:{third} ★" in screen_text(app))
+        assert list(app.engine.store.annotations(app.engine.index.model_id, 1)) == [third]
+
+        # The layer of a mark is come to from another; then on, and back to the mark.
+        await pilot.press("m", "a", *":2:7", "enter")
+        await until(pilot, lambda: "Neuron 2:7 " in screen_text(app))
+        at_once(app, "'aJJk]j")
+        next_one = order[1][order[1].index(third) + 1]
+        last = order[2][order[2].index(next_one) + 1]
+        await until(pilot, lambda: f"Neuron 2:{last} " in screen_text(app))
+        assert app.explorer.session.neuron == NeuronId(2, last)
 
 
 async def test_sorting_puts_the_strongest_first_and_keeps_the_neuron(home: Path) -> None:

@@ -96,6 +96,16 @@ class Feed:
             else:
                 self._start()
 
+    async def settled(self) -> None:
+        """Wait until what was asked for last is shown; not for what has to be downloaded."""
+        while (
+            (task := self._pause or self._task) is not None
+            and not task.done()
+            and self._index is not None
+            and self._index.at_hand(self._wanted)
+        ):
+            await asyncio.wait((task,))
+
     def again(self) -> None:
         """Scores, stars or the index have changed on disk: read everything anew."""
         self._stale = True

@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     from engine.catalogue import Catalogue
 
 PANES = ("list", "heat", "panel")
+#: What is done with the neuron on the screen: it waits until that is the one last gone to.
+OF_THE_SHOWN = {
+    f"action_{name}"
+    for name in (
+        *("star", "note", "tags", "copy", "copy_excerpt", "export", "report"),
+        *("compare", "write", "explain", "worst"),
+    )
+}
 
 
 class Browser(Looker):
@@ -243,7 +251,41 @@ class Browser(Looker):
 
     @on(NeuronList.Chosen)
     def _chosen(self, message: NeuronList.Chosen) -> None:
-        self.choose(NeuronId(self.session.neuron.layer, message.index), step=True)
+        if message.neuron.layer == self.session.neuron.layer:
+            self.choose(message.neuron, step=True)
+
+    def catch_up(self) -> None:
+        """Have the list show the layer that the user is on.
+
+        Keys come in bursts: what moves in the list must not move in the layer before,
+        because that of the last key is still being read (1 ms from the page cache).
+        """
+        view, engine, neuron = self.layer_view, self.engine, self.session.neuron
+        if view is None or engine is None or self._index is None or view.layer == neuron.layer:
+            return
+        try:
+            self.layer_view = sessions.read_layer(self._index, engine.store, neuron.layer)
+        except NeuroglassError as error:
+            self._fail(error)
+        else:
+            self._sort_list()
+
+    def moved(self) -> None:
+        """Go to the neuron that the list's cursor was moved to."""
+        neuron = self._list.neuron
+        here = self.session.neuron.layer
+        if self._pane == "list" and neuron is not None and neuron.layer == here:
+            self.choose(neuron, step=True)
+
+    async def perform(self, action: Action, letter: str = "") -> None:
+        if action.method in OF_THE_SHOWN:
+            await self._feed.settled()
+            view, neuron = self.neuron_view, self.session.neuron
+            if view is not None and view.record.neuron != neuron:
+                self.take_count()
+                self.say(f"{neuron} is not shown yet.")
+                return
+        await super().perform(action, letter)
 
     def arrived(self) -> None:
         # Other screens explain, delete and annotate.
@@ -280,12 +322,14 @@ class Browser(Looker):
         """Move within the focused pane."""
         if self._pane == "list":
             count = self.take_count()
+            self.catch_up()
             if direction in ("left", "right"):
                 self._layer((count or 1) * (1 if direction == "right" else -1))
             elif direction in ("home", "end") and count is not None:
                 self._list.to_row(count)
             else:
                 self._list.move(direction, count or 1)
+            self.moved()
             return
         super().action_move(direction)
         if self._pane == "heat":

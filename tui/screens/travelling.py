@@ -25,6 +25,7 @@ class Traveller(Browser):
 
     def action_neuron(self, by: int) -> None:
         """Go to a neighbour in the list's order, so many rows away as the count says."""
+        self.catch_up()
         index = self._list.neighbour(by * (self.take_count() or 1))
         if index is not None:
             self.choose(NeuronId(self.session.neuron.layer, index), step=True)
@@ -48,6 +49,7 @@ class Traveller(Browser):
         self.say(f"{self.session.neuron} is marked {inert(letter)}.")
 
     async def places_of(self, text: str, pane: Pane) -> Sequence[Any]:
+        self.catch_up()
         engine, view = self.engine, self.layer_view
         if pane is not self._list or engine is None or view is None or self._index is None:
             return await super().places_of(text, pane)

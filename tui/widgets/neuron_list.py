@@ -9,6 +9,7 @@ from textual import events
 from textual.message import Message
 from textual.timer import Timer
 
+from engine.neuron import NeuronId
 from tui.find import holds
 from tui.session import LayerView, Sort, number
 from tui.widgets.pane import Pane, Span, between
@@ -33,11 +34,11 @@ class NeuronList(Pane, can_focus=True):
     DEFAULT_CSS = "NeuronList { height: 1fr; }"
 
     class Chosen(Message):
-        """Another neuron of the layer was chosen."""
+        """The mouse chose another neuron."""
 
-        def __init__(self, index: int) -> None:
+        def __init__(self, neuron: NeuronId) -> None:
             super().__init__()
-            self.index = index
+            self.neuron = neuron
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -92,6 +93,13 @@ class NeuronList(Pane, can_focus=True):
     def place(self) -> object:
         return self._cursor
 
+    @property
+    def neuron(self) -> NeuronId | None:
+        """The neuron under the cursor."""
+        if self._view is None or not self._order:
+            return None
+        return NeuronId(self._view.layer, self._order[self._cursor])
+
     def places_of(self, indices: Collection[int], text: str) -> list[int]:
         """Places of the given neurons, and of those whose number or note has the text."""
         assert self._view is not None
@@ -137,7 +145,6 @@ class NeuronList(Pane, can_focus=True):
         if target != self._cursor:
             self._cursor = target
             self._redraw_soon()
-            self.post_message(self.Chosen(self._order[target]))
 
     def _redraw_soon(self) -> None:
         """Leave the neuron's own panes time to be read, so that all is one frame."""
@@ -154,13 +161,19 @@ class NeuronList(Pane, can_focus=True):
         if event.y >= _HEAD and place < len(self._order):
             self._cursor = place
             self.redraw()
-            self.post_message(self.Chosen(self._order[place]))
+            self._tell()
 
     def on_mouse_scroll_down(self) -> None:
         self.move("half_down")
+        self._tell()
 
     def on_mouse_scroll_up(self) -> None:
         self.move("half_up")
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.neuron is not None:
+            self.post_message(self.Chosen(self.neuron))
 
     # -- drawing
 
