@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -54,6 +55,25 @@ async def test_every_older_schema_is_brought_to_the_present_one(
     await Store.open(tmp_path / "old.db").close()
     assert schema(tmp_path / "old.db") == schema(tmp_path / "new.db")
     assert rows(tmp_path / "old.db", "SELECT hash FROM models") == [("kept",)]
+
+
+async def test_a_read_within_a_read_sees_the_same_state(store: Store) -> None:
+    await store.save_explanation(FACTS, explained(), carded())
+    other = sqlite3.connect(store.path, isolation_level=None, check_same_thread=False)
+
+    def unit(db: sqlite3.Connection) -> tuple[int, int, int]:
+        before = db.execute("SELECT count(*) FROM explanations").fetchone()[0]
+        other.execute("DELETE FROM explanations")
+        within = len(store.explanations(MODEL, NEURON))
+        return before, within, db.execute("SELECT count(*) FROM explanations").fetchone()[0]
+
+    reading = threading.Thread(target=lambda: seen.append(store.read(unit)), daemon=True)
+    seen: list[tuple[int, int, int]] = []
+    reading.start()
+    await asyncio.to_thread(reading.join, 20)
+    assert seen == [(1, 1, 1)]
+    assert store.explanations(MODEL, NEURON) == []
+    other.close()
 
 
 async def test_foreign_keys_are_real_and_hold(store: Store) -> None:

@@ -15,11 +15,17 @@ class Reader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._lock = threading.Lock()  # against close() from another thread
+        # Against close() from another thread; a unit may itself read.
+        self._lock = threading.RLock()
 
     def read(self, unit: Callable[[sqlite3.Connection], T]) -> T:
-        """Run ``unit`` on one state of the database, however many statements it has."""
+        """Run ``unit`` on one state of the database, however many statements it has.
+
+        A read within a read sees the state that the outer one sees.
+        """
         with self._lock:
+            if self._connection.in_transaction:
+                return unit(self._connection)
             self._connection.execute("BEGIN")
             try:
                 return unit(self._connection)
