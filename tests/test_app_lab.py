@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 from test_app import running, screen_text, until
 from textual.events import Paste
 from textual.pilot import Pilot
@@ -15,8 +16,9 @@ from engine.paths import read_pointer, write_pointer
 from tui.app import NeuroglassApp
 from tui.look import Look
 from tui.passages import figure
-from tui.screens.effects import EffectsScreen
+from tui.screens.effects import COUNT, EffectsScreen
 from tui.screens.prompt_lab import PromptScreen
+from tui.widgets.effects_pane import EffectsPane
 
 TEXT = "The court held that the tenant owed nothing."
 
@@ -86,7 +88,7 @@ async def test_connections_are_followed_and_left(home: Path) -> None:
                 pane.to_group(1)
                 for _ in range(column):
                     pane.move("right")
-                for _ in range(60):
+                for _ in range(6 * COUNT):
                     reached.add(pane.section)
                     pane.move("down")
             assert reached == set(range(len(pane.sections)))
@@ -98,6 +100,35 @@ async def test_connections_are_followed_and_left(home: Path) -> None:
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is app.explorer)
         assert app.explorer.session.neuron == NeuronId(2, 77)
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
+async def test_finding_and_moving_reach_every_row_of_a_list(
+    home: Path, size: tuple[int, int]
+) -> None:
+    async with running(home) as (app, pilot):
+        await go_to(app, pilot, "2:77")
+        await pilot.press("f")
+        await until(pilot, lambda: "Beside a neuron" in screen_text(app), seconds=30)
+        await pilot.resize_terminal(*size)
+        await pilot.pause(0.05)
+        assert app.engine is not None
+        last = (await app.engine.effects(NeuronId(2, 77), COUNT)).downstream[0].excited[-1]
+        row = f"{last.neuron!s:<8} {last.weight:+.3f}"
+        assert row not in screen_text(app)
+        await pilot.press("slash", *str(last.neuron), "enter")
+        await until(pilot, lambda: row in screen_text(app))
+        assert f"{COUNT} of {COUNT}" in screen_text(app)
+        pane = app.screen.query_one(EffectsPane)
+        section = pane.section
+        await pilot.press("home")
+        assert row not in screen_text(app)
+        await pilot.press(*["j"] * (COUNT - 1))
+        assert row in screen_text(app)
+        assert (pane.section, pane.row) == (section, COUNT - 1)
+        await pilot.press("j")
+        assert pane.section != section
+        assert row not in screen_text(app)
 
 
 async def test_without_the_scanned_weights_the_index_still_says_who_is_alike(

@@ -117,6 +117,8 @@ class EffectsPane(Pane, can_focus=True):
         self.row = 0
         self._grid: list[list[int]] = []
         self._shown = 1
+        #: The first row in sight of the list under the cursor; others show their first rows.
+        self._top = 0
 
     @property
     def current(self) -> Entry | None:
@@ -163,7 +165,7 @@ class EffectsPane(Pane, can_focus=True):
         return [
             (number, row)
             for number, section in enumerate(self.sections)
-            for row, entry in enumerate(section.entries[: self._shown])
+            for row, entry in enumerate(section.entries)
             if holds(self._text_of(entry), text)
         ]
 
@@ -201,7 +203,7 @@ class EffectsPane(Pane, can_focus=True):
             self._enter(section, 0 if by > 0 else self._last(section))
 
     def _last(self, section: int) -> int:
-        return max(min(len(self.sections[section].entries), self._shown) - 1, 0)
+        return max(len(self.sections[section].entries) - 1, 0)
 
     def _enter(self, section: int, row: int) -> None:
         if 0 <= section < len(self.sections):
@@ -236,6 +238,8 @@ class EffectsPane(Pane, can_focus=True):
         each = max(room // len(grid), 3)
         self._shown = each - 2
         self.row = min(self.row, self._last(self.section))
+        most = max(self._last(self.section) + 1 - self._shown, 0)
+        self._top = min(max(self._top, self.row - self._shown + 1), self.row, most)
         for line in grid:
             rows += self._line(line, width // columns, each)
         return rows[:height]
@@ -263,11 +267,14 @@ class EffectsPane(Pane, can_focus=True):
         palette, section = self.palette, self.sections[place]
         here = place == self.section
         title = palette.accent if here else palette.dim
+        top = self._top if here else 0
         rows: list[list[Span]] = [[(f" {section.title}", title)]]
+        if top:
+            rows[0].append((f" {self.row + 1} of {len(section.entries)}", palette.dim))
         if not section.entries:
             mark = "▌" if here else " "
             rows.append([(mark, palette.accent), (section.missing, palette.faint)])
-        for number, entry in enumerate(section.entries[: self._shown]):
+        for number, entry in enumerate(section.entries[top : top + self._shown], top):
             rows.append(self._entry(entry, size - 1, here and number == self.row))
         return rows
 
