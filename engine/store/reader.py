@@ -24,7 +24,8 @@ class Reader:
         A read within a read sees the state that the outer one sees.
         """
         with self._lock:
-            if self._connection.in_transaction:
+            nested = self._connection.in_transaction
+            if nested:
                 return unit(self._connection)
             self._connection.execute("BEGIN")
             try:
