@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from test_app import running, screen_text, until
-from textual.events import Paste
+from textual.events import Key, Paste
 from textual.pilot import Pilot
 
 from engine.neuron import NeuronId
@@ -100,6 +100,15 @@ async def test_connections_are_followed_and_left(home: Path) -> None:
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is app.explorer)
         assert app.explorer.session.neuron == NeuronId(2, 77)
+
+
+async def test_keys_before_the_lists_are_drawn_move_in_them(home: Path) -> None:
+    async with running(home) as (app, pilot):
+        await go_to(app, pilot, "2:77")
+        for key, letter in (("f", "f"), ("pageup", None), ("k", "k"), ("down", None)):
+            app.post_message(Key(key, letter))
+        await until(pilot, lambda: "Beside a neuron" in screen_text(app), seconds=30)
+        assert app.screen.query_one(EffectsPane).section in (0, 4)  # the list below, if moved
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])

@@ -115,7 +115,7 @@ class EffectsPane(Pane, can_focus=True):
         self.remark = ("", False)
         self.section = 0
         self.row = 0
-        self._grid: list[list[int]] = []
+        self._columns = 4
         self._shown = 1
         #: The first row in sight of the list under the cursor; others show their first rows.
         self._top = 0
@@ -195,12 +195,21 @@ class EffectsPane(Pane, can_focus=True):
         if 0 <= row <= self._last(self.section):
             self.row = row
             return
-        line = next(i for i, several in enumerate(self._grid) if self.section in several)
-        column = self._grid[line].index(self.section)
-        if 0 <= line + by < len(self._grid):
-            below = self._grid[line + by]
+        grid = self._grid()
+        line = next(i for i, several in enumerate(grid) if self.section in several)
+        column = grid[line].index(self.section)
+        if 0 <= line + by < len(grid):
+            below = grid[line + by]
             section = below[min(column, len(below) - 1)]
             self._enter(section, 0 if by > 0 else self._last(section))
+
+    def _grid(self) -> list[list[int]]:
+        """The lists line by line: of those that are there now, not of those last drawn."""
+        grid: list[list[int]] = []
+        for group in range(len(GROUPS)):
+            mine = [i for i, one in enumerate(self.sections) if one.group == group]
+            grid += [mine[i : i + self._columns] for i in range(0, len(mine), self._columns)]
+        return grid
 
     def _last(self, section: int) -> int:
         return max(len(self.sections[section].entries) - 1, 0)
@@ -214,7 +223,7 @@ class EffectsPane(Pane, can_focus=True):
 
     def build(self, width: int, height: int) -> list[list[Span]]:
         palette = self.palette
-        columns = 4 if width >= WIDE else 2
+        self._columns = 4 if width >= WIDE else 2
         text, failed = self.remark
         rows: list[list[Span]]
         if failed:
@@ -224,12 +233,8 @@ class EffectsPane(Pane, can_focus=True):
             rows = [[(f" {fitted(text, width - 2)}".rstrip(), palette.faint)]]
         if height >= ROOMY:
             rows.append([])
-        self._grid = []
-        for group in range(len(GROUPS)):
-            mine = [i for i, one in enumerate(self.sections) if one.group == group]
-            self._grid += [mine[i : i + columns] for i in range(0, len(mine), columns)]
         room = height - len(rows)
-        grid = self._grid
+        grid = self._grid()
         if room // len(grid) < LEAST:
             here = self.sections[self.section].group
             rows.append(self._tabs(here))
@@ -241,7 +246,7 @@ class EffectsPane(Pane, can_focus=True):
         most = max(self._last(self.section) + 1 - self._shown, 0)
         self._top = min(max(self._top, self.row - self._shown + 1), self.row, most)
         for line in grid:
-            rows += self._line(line, width // columns, each)
+            rows += self._line(line, width // self._columns, each)
         return rows[:height]
 
     def _tabs(self, here: int) -> list[Span]:
