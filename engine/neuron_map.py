@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -42,7 +43,7 @@ _FIXED: dict[Quantity, tuple[float, ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Cells:
     """A map at one zoom: each cell stands for ``factor`` neighbouring neurons of a layer.
 
@@ -57,6 +58,7 @@ class Cells:
     values: NDArray[np.float32]
     bounds: tuple[float, ...]
 
+    @cached_property
     def levels(self) -> NDArray[np.int8]:
         """Levels 1 to 8, and 0 where there is no value; int8 [L, C]."""
         found = 1 + np.searchsorted(np.asarray(self.bounds), self.values, side="right")

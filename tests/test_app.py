@@ -30,6 +30,7 @@ from tui.passages import MISSING, level_floor, levels
 from tui.replay import player
 from tui.session import GROUPS, clock
 from tui.theme import DARK, LEVELS, LIGHT, PLAIN, THEMES, palette
+from tui.widgets.map_pane import MapPane
 from tui.widgets.pane import changed_columns, merged, width_of, wrapped
 from tui.wrapping import wrap
 
@@ -140,7 +141,20 @@ async def test_neurons_appear_while_the_first_scan_runs(tmp_path: Path, demo_tex
     async with app.run_test(size=SIZE) as pilot:
         await until(pilot, lambda: "Reading text through the model demo." in screen_text(app))
         await until(pilot, lambda: "Neuron 0:0" in screen_text(app), seconds=90)
-        await until(pilot, lambda: "index complete" in screen_text(app), seconds=60)
+        # The map, too, follows the scan.
+        app.session.quantity = "maximum"
+        await pilot.press("g", "m")
+        await until(pilot, lambda: "Largest activation" in screen_text(app))
+        await until(pilot, lambda: not app.jobs.scanning, seconds=60)
+        assert app.engine is not None and app.engine.index is not None
+        assert app.engine.index.complete
+        index, pane = app.engine.index, app.screen.query_one(MapPane)
+        whole = np.stack([index.layer(n).maximum for n in range(index.n_layers)])
+        await until(
+            pilot, lambda: pane.shown is not None and np.array_equal(pane.shown.values, whole)
+        )
+        await pilot.press("escape")
+        await until(pilot, lambda: "index complete" in screen_text(app))
 
 
 async def test_an_expected_failure_is_shown_in_place() -> None:

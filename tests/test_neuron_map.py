@@ -78,7 +78,7 @@ def test_a_cell_is_the_maximum_or_mean_of_what_has_a_value(
 ) -> None:
     found = NeuronMap(Quantity.SCORE, values, np.zeros(values.shape, bool))
     cells = found.cells(factor, by)  # type: ignore[arg-type]
-    levels = cells.levels()
+    levels = cells.levels
     assert cells.values.shape == levels.shape == (len(values), -(-values.shape[1] // factor))
     for layer, cell in np.ndindex(*cells.values.shape):
         part = values[layer, cell * factor : (cell + 1) * factor]
@@ -96,14 +96,14 @@ def test_a_cell_is_the_maximum_or_mean_of_what_has_a_value(
 def test_levels_part_what_is_there() -> None:
     values = np.array([[0, 0, *range(1, 71), np.nan]], np.float32)
     found = NeuronMap(Quantity.MAXIMUM, values, np.isfinite(values))
-    levels = found.cells().levels()[0].tolist()
+    levels = found.cells().levels[0].tolist()
     assert levels[:2] == [1, 1] and levels[-1] == 0
     assert [levels.count(level) for level in range(2, 9)] == [10] * 7
     scores = NeuronMap(Quantity.SCORE, np.array([[-0.1, 0, 0.5, 1]], np.float32), values > 0)
-    assert scores.cells().levels().tolist() == [[1, 2, 5, 8]]
+    assert scores.cells().levels.tolist() == [[1, 2, 5, 8]]
     assert scores.cells().bounds == scores.cells(2, "mean").bounds
     dead = NeuronMap(Quantity.MAXIMUM, np.zeros((1, 3), np.float32), values > 0)
-    assert dead.cells().levels().tolist() == [[1, 1, 1]]
+    assert dead.cells().levels.tolist() == [[1, 1, 1]]
 
 
 def test_the_next_unexplained_neuron_is_found_round_the_end() -> None:

@@ -114,7 +114,7 @@ async def reads(engine: Engine) -> None:
     values = np.random.default_rng(0).random((48, 6400), dtype=np.float32)
     large = NeuronMap(Quantity.MAXIMUM, values, values > 2)
     for factor in (1, 64):
-        timed(f"48 x 6400, {factor} a cell", lambda factor=factor: large.cells(factor).levels())  # type: ignore[misc]
+        timed(f"48 x 6400, {factor} a cell", lambda factor=factor: large.cells(factor).levels)  # type: ignore[misc]
 
 
 def screens(home: Path, count: int) -> None:

@@ -66,7 +66,7 @@ async def _map(place: Place, by: str, zoom: int | None, pool: str, as_json: bool
             return
         cell = "a neuron" if factor == 1 else f"the {pool} of {factor} neurons"
         click.echo(f"{by}; a sign is {cell}; · is no value", err=True)
-        for layer, row in enumerate(cells.levels().tolist()):
+        for layer, row in enumerate(cells.levels.tolist()):
             click.echo(f"{layer:>3} {''.join(SIGNS[level] for level in row)}")
         labels = level_labels(cells.bounds)
         click.echo("  ".join(map(" ".join, zip(SIGNS[1:], labels, strict=True))), err=True)

@@ -46,6 +46,7 @@ class Explorer(Taker):
     def _index_changed(self, message: IndexChanged) -> None:
         self._take(message.index)
         self._app.draw_top()
+        self._app.frame.index_grew()
 
     def _take(self, index: Catalogue) -> None:
         engine = self.engine

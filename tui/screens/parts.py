@@ -101,6 +101,9 @@ class Parts(Screen[None]):
     def arrived(self) -> None:
         """Called when the screen is shown again, after another one."""
 
+    def index_grew(self) -> None:
+        """Called when a scan has published a newer state of the index."""
+
     # -- the parts
 
     def compose(self) -> ComposeResult:

@@ -40,7 +40,6 @@ class _Drawn:
     grid: MapGrid | None = None
     palette: Palette | None = None
     coloured: bool = False
-    levels: list[list[int]] = field(default_factory=list)
     lines: dict[int, list[Span]] = field(default_factory=dict)
 
 
@@ -73,9 +72,9 @@ class MapPane(Pane, can_focus=True):
         self._styles: dict[tuple[int, int], Style] = {}
         self._top = 0
 
-    def show(self, found: NeuronMap) -> None:
-        """Show a map; cursor and zoom stay."""
-        self._map, self._cells = found, None
+    def show(self, found: NeuronMap, cells: Cells | None = None) -> None:
+        """Show a map, of which cells may have been reckoned; cursor and zoom stay."""
+        self._map, self._cells = found, cells
         last = NeuronId(found.n_layers - 1, found.n_neurons - 1)
         if self.neuron.layer > last.layer or self.neuron.index > last.index:
             self.neuron = NeuronId(0, 0)
@@ -262,7 +261,7 @@ class MapPane(Pane, can_focus=True):
         drawn, coloured = self._drawn, self._coloured
         same = drawn.cells is cells and drawn.palette is palette
         if not same or (drawn.grid, drawn.coloured) != (grid, coloured):
-            self._drawn = _Drawn(cells, grid, palette, coloured, cells.levels().tolist())
+            self._drawn = _Drawn(cells, grid, palette, coloured)
             self._styles = {}
 
     def _title(self, width: int) -> list[Span]:
@@ -315,7 +314,8 @@ class MapPane(Pane, can_focus=True):
     def _level(self, grid: MapGrid, row: int, column: int) -> int:
         """The level of a cell; -1 where there is none."""
         found = grid.at(row, column)
-        return -1 if found is None else self._drawn.levels[found[0]][found[1]]
+        cells = self._drawn.cells
+        return -1 if found is None or cells is None else int(cells.levels[found])
 
     def _cell(self, grid: MapGrid, line: int, column: int) -> Span:
         palette = self.palette
