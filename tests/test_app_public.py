@@ -70,6 +70,10 @@ async def test_a_part_of_a_dataset_is_walked_by_what_is_there(tmp_path: Path) ->
             seen.append(app.explorer.session.neuron)
         assert seen[:5] == [NeuronId(*one) for one in ((0, 2), (0, 7), (1, 5), (1, 9), (0, 7))]
         assert seen[-1] == NeuronId(0, 2)
+        written = tmp_path / "seen.md"
+        await pilot.press("colon", *f"export {written}", "enter")
+        await until(pilot, written.exists)
+        assert "# Neuron 0:2" in written.read_text() and "The river" in written.read_text()
         await pilot.press("colon", *"1:6", "enter")
         await until(pilot, lambda: "no files of neur" in screen_text(app))
         assert "neurons here, such as 1:4." in screen_text(app)

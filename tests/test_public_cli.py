@@ -78,6 +78,27 @@ def test_show_has_all_that_the_files_have(source: str) -> None:
     assert run("--source", source, "show", "1:4").stdout == text
 
 
+@pytest.mark.parametrize("ending", ["txt", "md", "json", "svg"])
+def test_a_published_neuron_is_written_to_a_file(source: str, tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"sheet.{ending}"
+    result = run("show", source, "1:4", "--output", str(path))
+    assert result.exit_code == 0, result.output
+    text = path.read_text()
+    if ending == "json":
+        assert json.loads(text) == shown(source)
+    else:
+        text = text.replace("&#160;", " ").replace("\xa0", " ")
+        assert "names of rivers" in text and "Neurons that feed it" in text
+        assert "kurtosis 31.2" in text and "published; scored by its authors" in text
+        assert "of 0 tokens" not in text and "seen often" not in text and "explain fold" not in text
+        assert "\x1b" not in text
+    broken = tmp_path / f"broken.{ending}"
+    assert run("show", source, "1:9", "--output", str(broken)).exit_code == 0
+    assert "it ends in the middle" in broken.read_text().replace("&#160;", " ")
+    held_out = run("show", source, "1:4", "--group", "held-out").stdout
+    assert "simulated" in held_out
+
+
 def test_broken_files_are_told_and_the_rest_is_shown(source: str) -> None:
     result = run("show", source, "1:9")
     assert result.exit_code == 0 and "names of rivers" in result.stdout

@@ -12,25 +12,22 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.errors import UsageError
 from engine.glyphs import exact, inert
+from tui import published
 from tui.cli import heat, output
-from tui.passages import Passage, expected_values
+from tui.passages import Passage
 from tui.session import HELD_OUT, NeuronView, Result
+from tui.sheet_json import as_json, strongest_tokens
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from engine.catalogue import Catalogue
-    from engine.records import NeuronStatistics, TokenMeans
     from engine.store import Annotation, StoredExplanation
 
-#: How many of the strongest tokens are listed.
-TOKENS = 12
-#: A token seen less often says little by its mean.
-COMMON = 5
 WIDTH = 100
 FORMATS = ("text", "markdown", "json", "svg")
 _ENDINGS = {".txt": "text", ".text": "text", ".md": "markdown", ".json": "json", ".svg": "svg"}
@@ -80,6 +77,8 @@ def render(sheet: Sheet, form: str) -> str:
         legacy_windows=False,
     )
     print_sheet(console, sheet)
+    for problem in _problems(sheet.view):
+        console.print(f"\nNot read: {problem}", soft_wrap=True)
     if svg:
         return console.export_svg(title=f"neuron {sheet.view.record.neuron}")
     return console.export_text(styles=False)
@@ -110,105 +109,6 @@ def write(path: Path, text: str) -> int:
     return len(data)
 
 
-# -- JSON
-
-
-def strongest_tokens(means: TokenMeans) -> list[tuple[bytes, float, int]]:
-    """Token, mean activation and count, by mean; tokens seen too rarely are left out."""
-    import numpy as np
-
-    common = np.flatnonzero(means.counts >= COMMON)
-    order = common[np.argsort(-means.means[common], kind="stable")][:TOKENS]
-    return [(means.texts[i], float(means.means[i]), int(means.counts[i])) for i in order]
-
-
-def as_json(sheet: Sheet) -> dict[str, Any]:
-    """Everything as a structure for JSON."""
-    from engine.store import Annotation
-
-    index, view = sheet.index, sheet.view
-    record = view.record
-    return {
-        **output.neuron_json(record.neuron),
-        "model": index.model_name,
-        "model_id": index.model_id,
-        "index_id": index.index_id,
-        **_windows_json(index),
-        "statistics": _statistics_json(record.statistics),
-        "tokens": [
-            {
-                "token": token.decode("utf-8", "replace"),
-                "mean": output.number(mean),
-                "count": count,
-            }
-            for token, mean, count in strongest_tokens(view.means)
-        ],
-        "records": [
-            _passage_json(group, passage, sheet.maximum)
-            for group, passages in sheet.groups.items()
-            for passage in passages
-        ],
-        "explanations": [output.explanation_json(stored) for stored in view.saved],
-        **_fresh_json(sheet.fresh),
-        **output.annotation_json(view.annotation or Annotation()),
-    }
-
-
-def _windows_json(index: Catalogue) -> dict[str, int]:
-    from engine.index import Index
-
-    if not isinstance(index, Index):
-        return {}
-    return {"windows_scanned": index.windows_scanned, "windows_total": index.windows_total}
-
-
-def _statistics_json(statistics: NeuronStatistics) -> dict[str, Any]:
-    names = ("maximum", "minimum", "mean", "variance", "skewness", "kurtosis", "fraction_active")
-    return {
-        "tokens": statistics.tokens,
-        **{name: output.number(getattr(statistics, name)) for name in names},
-    }
-
-
-def _passage_json(group: str, passage: Passage, maximum: float) -> dict[str, Any]:
-    simulated = expected_values(passage, maximum)
-    held_out = (
-        {}
-        if simulated is None
-        else {
-            "simulated": output.numbers(simulated),
-            "ev_correlation": output.number(passage.correlation),
-            "role": passage.role,
-            "message": passage.failure,
-        }
-    )
-    return {
-        "group": group,
-        "fold": passage.fold,
-        "document": passage.document,
-        "offset": passage.offset,
-        "window": passage.window,
-        "peak": output.number(float(passage.values.max())),
-        "token_ids": list(passage.token_ids),
-        "tokens": output.texts(passage.tokens),
-        "activations": output.numbers(passage.values),
-        **held_out,
-    }
-
-
-def _fresh_json(fresh: Result | None) -> dict[str, Any]:
-    if fresh is None or fresh.explanation is None or fresh.saved is not None:
-        return {}
-    card = fresh.card
-    return {
-        "unsaved": {
-            "text": fresh.explanation.text,
-            "explainer": fresh.explanation.explainer,
-            "scores": [] if card is None else [output.score_json(one) for one in card.scores],
-        }
-    }
-
-
 # -- for people
 
 
@@ -220,24 +120,35 @@ def print_sheet(console: Console, sheet: Sheet) -> None:
     head = Text(str(view.record.neuron), "bold")
     head.append(f"  {inert(index.model_name)}, {_read(index)}", "not bold")
     console.print(head, soft_wrap=True)
-    console.print(_statistics_line(view.record.statistics), soft_wrap=True)
+    console.print(_statistics_line(view), soft_wrap=True)
     print_annotation(console, view.annotation)
     _print_words(console, _explanations(sheet))
-    console.print("\nTokens by mean activation (explain fold):", style="bold")
-    tokens = strongest_tokens(view.means)
-    for line in output.columns(
-        [f"{exact(token)} {mean:.3f} (n {count})" for token, mean, count in tokens],
-        console.width,
-    ):
-        console.print(Text(line), soft_wrap=True)
-    if not tokens:
-        console.print("none was seen often enough")
+    for title, entries in _lists(view):
+        console.print(f"\n{title}:", style="bold")
+        for line in output.columns(entries, console.width):
+            console.print(Text(line), soft_wrap=True)
     for group, passages in sheet.groups.items():
         console.print(f"\n{group}, {len(passages)} shown", style="bold")
         for passage in passages:
             heat.print_passage(console, passage, sheet.maximum, lowest=group == "bottom")
-    console.print()
-    console.print(heat.legend(console, sheet.maximum))
+    if sheet.maximum == sheet.maximum:  # of a published neuron it may not be known
+        console.print()
+        console.print(heat.legend(console, sheet.maximum))
+
+
+def _lists(view: NeuronView) -> list[tuple[str, list[str]]]:
+    """Titles and entries of the lists of tokens and neurons."""
+    if view.public is not None:
+        return list(published.lists(view.public))
+    tokens = strongest_tokens(view.means)
+    entries = [f"{exact(token)} {mean:.3f} (n {count})" for token, mean, count in tokens]
+    title = "Tokens by mean activation (explain fold)"
+    return [(title, entries or ["none was seen often enough"])]
+
+
+def _problems(view: NeuronView) -> list[str]:
+    """What of a published neuron's files can't be read."""
+    return [] if view.public is None else [inert(one) for one in view.public.problems]
 
 
 def _read(index: Catalogue) -> str:
@@ -249,7 +160,10 @@ def _read(index: Catalogue) -> str:
     return f"{index.windows_scanned:,} windows{part}"
 
 
-def _statistics_line(statistics: NeuronStatistics) -> str:
+def _statistics_line(view: NeuronView) -> str:
+    statistics = view.record.statistics
+    if view.public is not None:
+        return published.statistics_line(statistics)
     return (
         f"max {output.shown(statistics.maximum, '.3f')}  "
         f"min {output.shown(statistics.minimum, '.3f')}  "
@@ -327,23 +241,35 @@ def _markdown(sheet: Sheet) -> str:
     index, view = sheet.index, sheet.view
     out = [f"# Neuron {view.record.neuron}", ""]
     out += [f"{_escaped(inert(index.model_name))}, {_read(index)}", ""]
-    out += [f"- {one}" for one in re.split(r"  ", _statistics_line(view.record.statistics))]
+    out += [f"- {one}" for one in re.split(r"  ", _statistics_line(view))]
     out += [f"- {_escaped(line)}" for line in _annotation_lines(view.annotation)]
     if found := _explanations(sheet):
         out += ["", "## Explanations"]
     for words, details in found:
         out += ["", f"> {_escaped(words)}", "", *(f"- {_escaped(line)}" for line in details)]
-    out += ["", "## Tokens by mean activation", "", "| token | mean | n |", "| --- | ---: | ---: |"]
-    for token, mean, count in strongest_tokens(view.means):
-        out.append(f"| {_code(exact(token))} | {mean:.3f} | {count:,} |")
+    out += _lists_markdown(view)
     plain = Console(file=io.StringIO(), no_color=True, color_system=None, width=WIDTH)
     for group, passages in sheet.groups.items():
         out += ["", f"## {HELD_OUT if group == HELD_OUT else group}, {len(passages)} shown"]
-        out += ["", f"{_escaped(heat.legend(plain, sheet.maximum).plain)}."]
+        if sheet.maximum == sheet.maximum:
+            out += ["", f"{_escaped(heat.legend(plain, sheet.maximum).plain)}."]
         for passage in passages:
             out += ["", _escaped(heat.source(passage, lowest=group == "bottom").plain.strip()), ""]
             out += _fenced([line.plain for line in heat.lines_of(plain, passage, sheet.maximum)])
+    out += [line for one in _problems(view) for line in ("", f"Not read: {_escaped(one)}")]
     return "\n".join(out) + "\n"
+
+
+def _lists_markdown(view: NeuronView) -> list[str]:
+    out: list[str] = []
+    if view.public is not None:
+        for title, entries in _lists(view):
+            out += ["", f"## {title}", "", *(f"- {_code(entry)}" for entry in entries)]
+        return out
+    out += ["", "## Tokens by mean activation", "", "| token | mean | n |", "| --- | ---: | ---: |"]
+    for token, mean, count in strongest_tokens(view.means):
+        out.append(f"| {_code(exact(token))} | {mean:.3f} | {count:,} |")
+    return out
 
 
 def _escaped(text: str) -> str:

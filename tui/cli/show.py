@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from engine.errors import UsageError
 from tui.cli import output
 from tui.cli.place import (
     NeuronArgument,
@@ -20,6 +19,7 @@ from tui.cli.place import (
 )
 
 if TYPE_CHECKING:
+    from engine.catalogue import Catalogue
     from engine.neuron import NeuronId
 
 HELD_OUT = "held-out"
@@ -89,31 +89,16 @@ async def _show(
     path: Path | None,
     no_color: bool,
 ) -> None:
+    from engine.glyphs import inert
     from tui import sheet as sheets
+    from tui import sheet_json
 
     if path is not None and form is None:
         form = sheets.format_of(path)
     async with await place.engine() as engine:
-        if engine.dataset is not None:
-            if path is not None or form not in (None, "text", "json"):
-                raise UsageError(
-                    "A published neuron is printed, not written to a file.",
-                    "Leave --format and --output out, or use --json.",
-                )
-            from tui.cli.show_public import show_public
-
-            kinds = [name for name in groups if name != HELD_OUT]
-            await show_public(
-                engine,
-                engine.dataset,
-                neuron,
-                kinds,
-                limit,
-                as_json=form == "json",
-                no_color=no_color,
-            )
-            return
-        index = open_index(engine)
+        dataset = engine.dataset
+        index: Catalogue = open_index(engine) if dataset is None else dataset
+        await index.prepare(neuron)
         from tui.passages import passages_of
         from tui.session import read_neuron
 
@@ -121,14 +106,21 @@ async def _show(
         kept = {name: passages_of(view, name, None, index)[:limit] for name in groups}
         if len(groups) > 1 and not kept.get(HELD_OUT):  # of all groups, one that isn't there
             kept.pop(HELD_OUT, None)
+        if dataset is not None and len(groups) > 1:
+            kept.pop(HELD_OUT, None)  # those are among the others
         sheet = sheets.Sheet(index, view, kept)
         if path is not None:
             assert form is not None
             size = sheets.write(path, sheets.render(sheet, form))
             click.echo(f"Wrote {path}, {size:,} bytes.", err=True)
         elif form == "json":
-            output.print_json(sheets.as_json(sheet), indent=2)
+            output.print_json(sheet_json.as_json(sheet), indent=2)
         elif form in ("markdown", "svg"):
             click.echo(sheets.render(sheet, form), nl=False)
         else:
             sheets.print_sheet(output.console(no_color=no_color), sheet)
+        if dataset is not None and form != "json":
+            for note in dataset.notes:
+                click.echo(f"Note: {inert(note)}.", err=True)
+            for problem in dataset.public(neuron).problems:
+                click.echo(f"neuroglass: {inert(problem)}", err=True)
