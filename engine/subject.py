@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from engine.anatomy import Anatomy, dissect, scale, written
 from engine.demo import MODEL_DIR
 from engine.errors import ModelError
+from engine.loading import LOADING
 from engine.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -105,8 +106,10 @@ class SubjectModel:
                 f"There is no dtype {dtype!r}.", f"Choose one of {', '.join(_DTYPES)}."
             )
         import torch
-        from transformers import AutoModelForCausalLM, AutoTokenizer
-        from transformers.utils import logging as transformers_logging
+
+        with LOADING:  # its lazy imports are not safe side by side either
+            from transformers import AutoModelForCausalLM, AutoTokenizer
+            from transformers.utils import logging as transformers_logging
 
         transformers_logging.set_verbosity_error()
         transformers_logging.disable_progress_bar()
@@ -119,13 +122,14 @@ class SubjectModel:
                 "Convert it first: only safetensors are read, since pickled weights can run code.",
             )
         try:
-            model = AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=getattr(torch, dtype),
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-            )
+            with LOADING:
+                model = AutoModelForCausalLM.from_pretrained(
+                    folder,
+                    dtype=getattr(torch, dtype),
+                    local_files_only=True,
+                    use_safetensors=True,
+                    trust_remote_code=False,
+                )
             tokenizer = AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False, use_fast=True
             )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,14 @@ def test_what_can_not_be_read_is_refused_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("[1]")
     with pytest.raises(ModelError):
         SubjectModel.load(str(tmp_path), device="cpu")
+
+
+def test_models_that_are_loaded_side_by_side_have_their_weights() -> None:
+    with ThreadPoolExecutor(3) as threads:
+        loaded = list(threads.map(lambda _: SubjectModel.load(), range(3)))
+    first, *others = [one.output_weights(5, 100) for one in loaded]
+    for other in others:
+        assert torch.equal(other, first)
 
 
 def test_a_sentencepiece_vocabulary_is_read_as_bytes() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ModelError
+from engine.loading import LOADING
 from engine.models.faults import Fault, LanguageModelError
 from engine.subject import resolve_device
 
@@ -47,8 +48,10 @@ class LocalNetwork:
             LanguageModelError: unreadable, of no known kind, or no such device or dtype.
         """
         import torch
-        from transformers import AutoModelForCausalLM
-        from transformers.utils import logging as transformers_logging
+
+        with LOADING:  # its lazy imports are not safe side by side either
+            from transformers import AutoModelForCausalLM
+            from transformers.utils import logging as transformers_logging
 
         if dtype not in _DTYPES:
             raise _unusable(f"There is no dtype {dtype!r}.", f"Choose one of {', '.join(_DTYPES)}.")
@@ -68,13 +71,14 @@ class LocalNetwork:
         else:
             wanted = getattr(torch, dtype)
         try:
-            model = AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=wanted,
-                local_files_only=True,
-                use_safetensors=True,
-                trust_remote_code=False,
-            )
+            with LOADING:
+                model = AutoModelForCausalLM.from_pretrained(
+                    folder,
+                    dtype=wanted,
+                    local_files_only=True,
+                    use_safetensors=True,
+                    trust_remote_code=False,
+                )
             model = model.to(device).eval().requires_grad_(False)
         except Exception as error:  # transformers raises many kinds; all mean the same here
             raise _unusable(
