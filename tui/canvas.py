@@ -22,7 +22,7 @@ from rich.color import ColorSystem
 from textual._compositor import ChopsUpdate, CompositorUpdate, LayoutUpdate
 from textual.strip import Strip
 
-from tui.pens import PLAIN_PEN, SEEN_ON_BLANKS, Pen, on_blank, one_pen, pen_of, switch
+from tui.pens import PLAIN_PEN, Pen, on_blank, pen_of, switch
 
 #: What a move of the cursor within a row costs.
 LEAP_BYTES = 4
@@ -147,12 +147,13 @@ class Canvas:
                 continue
             different.append(y)
             spans = _runs(cells, pens, sent)
-            if any(map(_uncertain, cells)):  # it may spill into the next: from left to right
-                for start, stop in spans:
-                    way.run(y, start, stop, cells, pens)
-                continue
+            # An uncertain cell may spill into the next: its row goes from left to right.
+            careful = any(map(_uncertain, cells))
             for run in _parts(y, spans, cells, pens):
-                by_pen.setdefault(run.pen, []).append(run)
+                if careful:
+                    way.carefully(run, cells)
+                else:
+                    by_pen.setdefault(run.pen, []).append(run)
         way.by_pen(by_pen)
         if limit is not None and sum(map(len, way.out)) > limit:
             return None
@@ -200,7 +201,7 @@ def _cheap(cells: Sequence[str], pens: Sequence[Pen], start: int, stop: int) -> 
 
 
 class _Run(NamedTuple):
-    """Cells of one row with one pen, all of certain width."""
+    """Cells of one row with one pen."""
 
     y: int
     start: int
@@ -244,31 +245,6 @@ class _Way:
         self._y = self._x = -1  # unknown
         self._pen: Pen | None = None
 
-    def run(self, y: int, start: int, stop: int, cells: list[str], pens: list[Pen]) -> None:
-        """Send some columns of a row."""
-        if cells[start] == REST:
-            start -= 1
-        x = start
-        while x < stop:
-            end = x + 1
-            while end < stop and pens[end] is pens[x]:
-                end += 1
-            text = "".join(cells[x:end])
-            if y != self._y or x != self._x:
-                self._move(y, x)
-            if text.isspace():
-                self._blank(pens[x])
-            else:
-                self._switch(pens[x])
-            if text.isascii():
-                self.out.append(text)
-                self._x = end
-            else:
-                self._carefully(y, x, end, cells)
-            if end == len(cells):  # there some terminals stay, and some wait beyond it
-                self._x = -1
-            x = end
-
     def by_pen(self, runs: dict[Pen, list[_Run]]) -> None:
         """Send runs, all of one pen before those of the next.
 
@@ -300,36 +276,29 @@ class _Way:
         if run.stop == self._width:  # there some terminals stay, and some wait beyond it
             self._x = -1
 
-    def _carefully(self, y: int, x: int, end: int, cells: list[str]) -> None:
-        """Send cells with one pen, and find the place again after each uncertain one."""
-        self._x = x
-        for place in range(x, end):
+    def carefully(self, run: _Run, cells: list[str]) -> None:
+        """Send a run cell by cell, and find the place again after each uncertain one."""
+        for place in range(run.start, run.stop):
             cell = cells[place]
             if cell == REST:
                 continue
-            if self._x != place:
-                self._move(y, place)
+            if (self._y, self._x) != (run.y, place):
+                self._move(run.y, place)
+            self._switch(run.pen)
             self.out.append(cell)
-            wide = place + 1 < len(cells) and cells[place + 1] == REST
             if _uncertain(cell):
                 self._y = self._x = -1
-            else:
-                self._x = place + 1 + wide
+                continue
+            self._x = place + 1
+            if self._x < len(cells) and cells[self._x] == REST:
+                self._x += 1
+            if self._x == len(cells):  # there some terminals stay, and some wait beyond it
+                self._x = -1
 
     def _switch(self, pen: Pen) -> None:
         if pen is not self._pen:
             self.out.append(switch(self._pen, pen))
             self._pen = pen
-
-    def _blank(self, pen: Pen) -> None:
-        """Take a pen for blanks alone: their ink matters only where it shows."""
-        if self._pen is None:
-            self._switch(pen)
-        elif on_blank(self._pen) is not on_blank(pen):
-            if not on_blank(pen).attributes:
-                hidden = self._pen.attributes - SEEN_ON_BLANKS
-                pen = one_pen(Pen(hidden, self._pen.ink, pen.ground))
-            self._switch(pen)
 
     def _move(self, y: int, x: int) -> None:
         self.out.append(_shortest(self._y, self._x, y, x))

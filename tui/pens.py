@@ -10,7 +10,7 @@ from rich.style import Style
 from textual.strip import SGR_STYLES
 
 #: Attributes that show on a blank: underlined, blinking, reverse, struck and the like.
-SEEN_ON_BLANKS = frozenset({"4", "5", "6", "7", "9", "21", "51", "52", "53"})
+_SEEN_ON_BLANKS = frozenset({"4", "5", "6", "7", "9", "21", "51", "52", "53"})
 #: Which code takes an attribute away.
 _OFF = {
     "1": "22",
@@ -40,12 +40,12 @@ class Pen(NamedTuple):
 _pens: dict[Pen, Pen] = {}
 
 
-def one_pen(pen: Pen) -> Pen:
+def _one(pen: Pen) -> Pen:
     """The one object of equal pens, so that they can be compared by identity."""
     return _pens.setdefault(pen, pen)
 
 
-PLAIN_PEN = one_pen(Pen())
+PLAIN_PEN = _one(Pen())
 
 
 @lru_cache(maxsize=4096)
@@ -60,14 +60,14 @@ def pen_of(style: Style | None, system: ColorSystem) -> Pen:
         ink = ";".join(style.color.downgrade(system).get_ansi_codes())
     if style.bgcolor is not None:
         ground = ";".join(style.bgcolor.downgrade(system).get_ansi_codes(foreground=False))
-    return one_pen(Pen(attributes, ink, ground))
+    return _one(Pen(attributes, ink, ground))
 
 
 @lru_cache(maxsize=4096)
 def on_blank(pen: Pen) -> Pen:
     """The part of a pen that shows on a blank."""
-    seen = pen.attributes & SEEN_ON_BLANKS
-    return one_pen(Pen(seen, pen.ink if seen else "", pen.ground))
+    seen = pen.attributes & _SEEN_ON_BLANKS
+    return _one(Pen(seen, pen.ink if seen else "", pen.ground))
 
 
 @lru_cache(maxsize=4096)
